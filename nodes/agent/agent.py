@@ -1,0 +1,260 @@
+"""The agent: everything that one node runs, put together, started and stopped in order."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import secrets
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import redis
+
+from nodes.agent.book import JobBook
+from nodes.agent.bucket import LazyBucket
+from nodes.agent.config import AgentConfig
+from nodes.agent.drain import Assigned, Changed, Drain, Registered
+from nodes.agent.inbox import Inbox
+from nodes.agent.job import LocalJob
+from nodes.agent.keeper import Keeper
+from nodes.agent.log import say
+from nodes.agent.mover import Line, Mover
+from nodes.agent.pulse import Pulse
+from nodes.agent.rates import AllLimits, Flows, Meter
+from nodes.agent.session import Session, connect
+from nodes.agent.shard_server import ServerOptions, ShardServerChild
+from nodes.agent.threads import ThreadPool
+from transfers.dataplane.names import STATE_DIR
+from transfers.dataplane.peer import PeerClient
+from transfers.dataplane.ratelimit import TokenBucket
+from transfers.dataplane.store import Store
+from transfers.errors import FdistError, StoreError
+from transfers.scheduler import Scheduler
+from transfers.scheduler.types import Assignment, Heartbeat, HeartbeatReply, NodeInfo
+
+logger = logging.getLogger(__name__)
+
+VERSION = "0.1.0"
+TICKET_KEY_BYTES = 32
+UPLOAD_GRACE = 3.0  # seconds that readers get to finish when the agent leaves
+DRAIN_STOP_TIMEOUT = 10.0
+NUDGE_PATIENCE = 2.0  # seconds that a nudge waits for the scheduler to say what there is to do
+
+
+class Agent:
+    """One a process. `start` returns at once; the node is of use as soon as Redis knows it."""
+
+    def __init__(self, config: AgentConfig) -> None:
+        self.config = config
+        self.node = config.name
+        self.store = Store(config.data_dir)
+        self._claim = _claim(config.data_dir)
+        self._ticket_key = secrets.token_hex(TICKET_KEY_BYTES)
+        self._stop_asked = False
+        self._stopping = threading.Event()  # chores look at it
+        self._nudges = 0  # drains that a nudge is about to start
+        self._stop_lock = threading.Lock()
+        self.server = ShardServerChild(
+            config.name,
+            ServerOptions(
+                data_dir=config.data_dir,
+                host=config.listen_host,
+                port=config.shard_port,
+                rate=config.upload_rate or 0,
+                uploads=config.upload_slots,
+            ),
+            self._ticket_key,
+            moved=self._server_moved,
+        )
+        self.redis = connect(config.redis_url)
+        self.scheduler = Scheduler(self.redis, config.cell)
+        self.session = Session(self.scheduler, self._describe, config.enrolment_key)
+        self.intake = Meter()
+        self.bucket_intake = Meter()
+        self.sent = Meter()
+        self.flows = Flows()
+        self.download_limiter = TokenBucket(config.download_rate)
+        self.bucket_limiter = TokenBucket(config.gcs_rate)
+        self._chores = ThreadPool("chore")
+        self._movers = ThreadPool("mover")
+        self.book = JobBook(
+            self.session, Keeper(self.session, config.data_dir, self._stopping, self._job_changed), self._chores
+        )
+        mover = Mover(
+            config.name,
+            LazyBucket(config.gcs_project, config.gcs_endpoint),
+            PeerClient(),
+            # Bytes from the bucket come in over the same network link as those from peers.
+            bucket_line=Line(AllLimits([self.bucket_limiter, self.download_limiter]), self.bucket_intake),
+            peer_line=Line(self.download_limiter, self.intake),
+            flows=self.flows,
+            give_up=lambda transfer, why: self.book.give_up(transfer.job, why),
+            fail_job=lambda transfer, why: self.book.fail(transfer.job, why),
+        )
+        self.drain_loop = Drain(
+            self.session,
+            self.book,
+            mover,
+            self._movers,
+            slots=lambda: config.download_slots + config.gcs_slots,
+            idle_seconds=config.idle_seconds,
+        )
+        self._inbox = Inbox(self.scheduler, config.name, self._delivered)
+        self._pulse = Pulse(
+            self.session,
+            config.heartbeat_seconds,
+            measure=self._measure,
+            registered=self._registered,
+            answered=self._answered,
+        )
+        self._starter = threading.Thread(target=self._start, name="starter", daemon=True)
+
+    # --- life
+
+    def start(self) -> None:
+        """Start the shard server, then register and beat; waits for neither."""
+        say(logger, logging.INFO, "agent starts", node=self.node, pid=os.getpid(), data=self.config.data_dir)
+        self.server.start()
+        self._starter.start()
+
+    def _start(self) -> None:
+        while not self.server.wait_ready():
+            if self._stopping.is_set():
+                return
+            say(logger, logging.ERROR, "the shard server does not come up", node=self.node)
+        self._pulse.start()
+
+    def stop_taking(self) -> None:
+        """Take no more work and stop the movers; takes no lock, so a signal's handler may call it."""
+        self._stop_asked = True
+        self.drain_loop.stop()
+
+    def stop(self) -> None:
+        """Leave the cell: no more work, a goodbye, a moment for readers, the end of the shard server."""
+        with self._stop_lock:
+            if self._claim < 0:
+                return
+            self.stop_taking()
+            self._stopping.set()
+            if not self.drain_loop.wait_idle(DRAIN_STOP_TIMEOUT):
+                say(logger, logging.WARNING, "movers still run", node=self.node)
+            self._inbox.close()
+            self._pulse.stop(self.config.heartbeat_seconds + 1)
+            self._leave()
+            self.server.stop(UPLOAD_GRACE)
+            self._chores.close(1.0)
+            self._movers.close(1.0)
+            self.redis.close()
+            os.close(self._claim)
+            self._claim = -1
+            say(logger, logging.INFO, "agent stopped", node=self.node)
+
+    def _leave(self) -> None:
+        if self.session.epoch is None:
+            return
+        try:
+            self.scheduler.leave(self.node)
+        except (redis.RedisError, FdistError) as error:  # it will be declared dead instead
+            say(logger, logging.WARNING, "left without a goodbye", node=self.node, error=error)
+
+    # --- work
+
+    def drain(self, job: str) -> str:
+        """Look for work now, and do it in this thread: what a nudge asks for. Gives why that ended.
+
+        job: which job the nudge is about, for the log; what is open here is what the scheduler says.
+        """
+        if self._stop_asked:
+            return "stopping"
+        say(logger, logging.INFO, "nudged", node=self.node, job=job, draining=self.drain_loop.active)
+        self._nudges += 1
+        try:
+            self._pulse.beat(NUDGE_PATIENCE)
+            return self.drain_loop.run()
+        finally:
+            self._nudges -= 1
+
+    def _ensure_drain(self) -> None:
+        """A nudge may have been lost: where there is work and nobody at it, drain by ourselves."""
+        if not (self._stop_asked or self._nudges or self.drain_loop.active) and self.book.unfinished():
+            self._chores.submit(self._drain_unasked)
+
+    def _drain_unasked(self) -> None:
+        why = self.drain_loop.run()
+        say(logger, logging.DEBUG, "drained without a nudge", node=self.node, why=why)
+
+    # --- what others tell us, each in its own thread
+
+    def _job_changed(self, _job: LocalJob) -> None:
+        self.drain_loop.post(Changed())
+
+    def _delivered(self, assignments: Sequence[Assignment]) -> None:
+        self.drain_loop.post(Assigned(assignments))
+        self._ensure_drain()
+
+    def _registered(self, jobs: Iterable[str]) -> None:
+        epoch = self.session.epoch
+        if epoch is not None:
+            self.drain_loop.post(Registered(epoch))
+            self._inbox.open(epoch)
+        self.book.want(jobs)
+        self._ensure_drain()
+
+    def _answered(self, reply: HeartbeatReply) -> None:
+        if reply.cancelled:
+            self.drain_loop.stop_leases(reply.cancelled)
+        for order in reply.orders:
+            self.book.obey(order)
+        self.book.want(reply.jobs)
+        self.book.retry_late()
+        self._ensure_drain()
+
+    def _server_moved(self) -> None:
+        """Peers were told an address that is no longer ours."""
+        self.session.lose(self.session.epoch)
+        self._pulse.soon()
+
+    # --- what we tell
+
+    def _describe(self) -> NodeInfo:
+        config = self.config
+        host = f"[{config.advertise_host}]" if ":" in config.advertise_host else config.advertise_host
+        return NodeInfo(
+            name=config.name,
+            address=f"{host}:{self.server.port}",
+            ticket_key=self._ticket_key,
+            labels=config.labels,
+            disk_total=self.store.total(),
+            disk_free=self.store.free(),
+            upload_slots=config.upload_slots,
+            download_slots=config.download_slots,
+            gcs_slots=config.gcs_slots,
+            version=VERSION,
+        )
+
+    def _measure(self, epoch: int) -> Heartbeat:
+        self.sent.add(max(self.server.ask_stats().get("sent", 0) - self.sent.total, 0))
+        transfers = self.drain_loop.held()
+        return Heartbeat(
+            node=self.node,
+            epoch=epoch,
+            progress={t.lease: t.received for t in transfers if t.lease is not None},
+            disk_free=self.store.free(),
+            rate_up=self.sent.rate(),
+            rate_down=self.intake.rate(),
+            rate_gcs=self.bucket_intake.rate(),
+            peer_rates=self.flows.rates(),
+        )
+
+
+def _claim(data_dir: Path) -> int:
+    """Hold the data directory for this process: two agents in one would write over each other's bytes."""
+    descriptor = os.open(data_dir / STATE_DIR / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise StoreError(f"another agent uses {data_dir}; give each its own data directory") from None
+    return descriptor

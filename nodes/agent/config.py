@@ -1,0 +1,38 @@
+"""What an agent is told at its start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """Everything that an agent is told at its start. Rates are bits a second, None is unlimited.
+
+    listen_host: the interface that the shard server binds. advertise_host: the name under which peers reach it.
+    shard_port: 0 lets the system choose. idle_seconds: how long a drain stays parked before it ends.
+    """
+
+    redis_url: str
+    broker_url: str
+    cell: str
+    name: str
+    data_dir: Path
+    enrolment_key: str = field(repr=False)
+    listen_host: str = "127.0.0.1"
+    advertise_host: str = "127.0.0.1"
+    shard_port: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    upload_rate: int | None = None
+    download_rate: int | None = None
+    gcs_rate: int | None = None
+    upload_slots: int = 2
+    download_slots: int = 2
+    gcs_slots: int = 1
+    heartbeat_seconds: float = 1.0
+    idle_seconds: float = 300.0
+    gcs_endpoint: str | None = None
+    gcs_project: str | None = None
+    log_level: str = "INFO"

@@ -1,0 +1,81 @@
+"""How long a node's lanes stand still between two transfers, while there is work."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+
+KEPT = 4096
+
+
+@dataclass(frozen=True)
+class GapSummary:
+    """Milliseconds. count: hand-overs seen; waits: lanes that stood still because there was no work, not counted."""
+
+    count: int = 0
+    waits: int = 0
+    p50: float = 0.0
+    p99: float = 0.0
+    longest: float = 0.0
+
+    def __str__(self) -> str:
+        return (
+            f"handovers={self.count} gap_p50_ms={self.p50:.2f} gap_p99_ms={self.p99:.2f} "
+            f"gap_max_ms={self.longest:.2f} waits={self.waits}"
+        )
+
+
+class GapTrace:
+    """From the end of one transfer to the first byte of the next in the same lane.
+
+    A lane is one download slot or one slot for reading from the bucket. A gap in which the node was parked says how
+    much work there was, not how fast it is handed over, so it is counted apart, as a wait.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._gaps: deque[float] = deque(maxlen=KEPT)
+        self._count = 0
+        self._waits = 0
+        self._longest = 0.0
+
+    def add(self, seconds: float, *, waited: bool) -> None:
+        with self._lock:
+            if waited:
+                self._waits += 1
+                return
+            self._count += 1
+            self._longest = max(self._longest, seconds * 1000)
+            self._gaps.append(seconds * 1000)
+
+    def summary(self) -> GapSummary:
+        """Of the last 4096 gaps; count, waits and longest are of all."""
+        with self._lock:
+            ordered = sorted(self._gaps)
+            if not ordered:
+                return GapSummary(waits=self._waits)
+            last = len(ordered) - 1
+            p50, p99 = ordered[last // 2], ordered[int(last * 0.99)]
+            return GapSummary(self._count, self._waits, p50, p99, self._longest)
+
+
+class Lanes:
+    """Which lane carries which transfer, and when each was free last. One thread uses it."""
+
+    def __init__(self) -> None:
+        self._free: dict[bool, list[tuple[float, int]]] = {False: [], True: []}  # gcs? -> (freed at, parkings seen)
+
+    def take(self, *, gcs: bool, parkings: int) -> tuple[float | None, bool]:
+        """When the lane that takes up a transfer ended its last one (None for a new lane), and whether it waited.
+
+        parkings: how many times the node has been parked so far.
+        """
+        free = self._free[gcs]
+        if not free:
+            return None, False
+        freed_at, parkings_then = free.pop()  # the last one freed: a lane that stays unused is no gap
+        return freed_at, parkings != parkings_then
+
+    def free(self, *, gcs: bool, at: float, parkings: int) -> None:
+        self._free[gcs].append((at, parkings))

@@ -1,0 +1,241 @@
+"""What is done to a whole job on this node: prepare, announce, close, delete, check again.
+
+Each takes from milliseconds to minutes (a check reads everything), so none runs in the dispatcher; a job's chores
+run one at a time. Where the scheduler cannot be reached a chore gives up, and the next heartbeat asks for it again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import redis
+
+from nodes.agent.job import LocalJob, Stage
+from nodes.agent.log import say
+from nodes.agent.session import Session
+from transfers.dataplane.store import FileProblem, Store
+from transfers.errors import Cancelled, DiskFull, FdistError, NoSuchJob, PlanError, StaleNode, StoreError
+
+logger = logging.getLogger(__name__)
+
+QUIET_TIMEOUT = 30.0  # seconds that movers get to stop; they look at each buffer
+HOPELESS = (DiskFull, StoreError, PlanError)  # this node cannot have the job, whoever asks again
+
+
+class Keeper:
+    """changed: called with a job whenever a chore has changed what the dispatcher may do for it."""
+
+    def __init__(
+        self, session: Session, data_dir: Path, stopping: threading.Event, changed: Callable[[LocalJob], None]
+    ) -> None:
+        self._session = session
+        self._scheduler = session.scheduler
+        self._node = session.node
+        self._data_dir = data_dir
+        self._stopping = stopping
+        self._changed = changed
+
+    def open(self, job: LocalJob) -> None:
+        """Prepare a job, if that is still to be done, and tell the scheduler what is here of it."""
+
+        def chore(epoch: int) -> None:
+            if not job.prepared:
+                plan = self._scheduler.plan(job.id)
+                if plan is None:
+                    raise NoSuchJob(f"the scheduler has no plan of job {job.id}")
+                job.prepare(self._data_dir, plan, self._stopping)
+                held = len(job.store.verified)
+                self._say(logging.INFO, "job opened", job, shards=job.store.layout.shard_count, held=held)
+            job.take_late()  # all that is verified goes along
+            self._announce(job, epoch, job.store.held())
+            job.announced = epoch
+            if job.stage is not Stage.OPEN:
+                job.reopen()
+            if job.store.complete:
+                self._close(job, epoch)
+
+        self._do(job, "open", chore)
+
+    def announce_late(self, job: LocalJob) -> None:
+        """Tell of shards that were verified without a lease."""
+
+        def chore(epoch: int) -> None:
+            if job.announced != epoch:
+                return  # the announcement that is due tells all
+            late = job.take_late()
+            try:
+                self._announce(job, epoch, late)
+            except (redis.RedisError, FdistError):
+                for shard, crc in late.items():
+                    job.add_late(shard, crc)
+                job.announced = None  # announce all of it, at the next heartbeat
+                raise
+            if job.store.complete:
+                self._close(job, epoch)
+
+        self._do(job, "announce", chore)
+
+    def close(self, job: LocalJob) -> None:
+        """Check the files against the bucket's digests and put them in their places; a wrong one is disputed."""
+        self._do(job, "close", lambda epoch: self._close(job, epoch))
+
+    def drop(self, job: LocalJob, shards: Iterable[int]) -> None:
+        """The scheduler found these shards to be wrong and counts them no more: forget their bytes."""
+        with job.chores:
+            if not job.prepared or job.gone:
+                return
+            dropped = {shard for shard in shards if 0 <= shard < job.store.layout.shard_count}
+            job.wait_for(job.stop("dropped", dropped), QUIET_TIMEOUT)
+            for shard in dropped & job.store.verified:  # what is not verified is not trusted anyway
+                job.store.drop(shard)
+            job.reopen()
+            self._say(logging.WARNING, "shards dropped", job, shards=sorted(dropped))
+        self._changed(job)
+
+    def verify(self, job: LocalJob) -> None:
+        """Read everything again; damaged shards are fetched anew."""
+        with job.chores:
+            if not job.prepared or job.gone:
+                return
+            before = job.store.verified
+            job.store.reverify(cancelled=lambda: job.gone or self._stopping.is_set())
+            damaged = sorted(before - job.store.verified)
+            self._say(logging.WARNING if damaged else logging.INFO, "job verified", job, damaged=damaged)
+            if damaged:
+                job.reopen()
+                # What a node holds can only grow under one epoch; a new one starts from what it announces.
+                self._session.lose(self._session.epoch)
+        self._changed(job)
+
+    def delete(self, job: LocalJob, *, placed_too: bool) -> None:
+        """Stop the job here and delete its parts and its state; placed_too: its finished files as well."""
+        job.leave_for(Stage.GONE)  # before the lock: a chore that runs looks at it and gives up
+        stopped = job.stop("cancelled")
+        with job.chores:
+            if not job.wait_for(stopped, QUIET_TIMEOUT):
+                self._say(logging.ERROR, "movers did not stop in time", job, seconds=QUIET_TIMEOUT)
+            try:
+                self._delete_files(job, placed_too=placed_too)
+            except NoSuchJob:
+                self._say(logging.INFO, "nothing to delete", job)
+            except (StoreError, DiskFull) as error:
+                self._say(logging.ERROR, "job not deleted", job, error=error)
+            else:
+                self._say(logging.INFO, "job purged" if placed_too else "job discarded", job)
+        self._changed(job)
+
+    def give_up(self, job: LocalJob, error: str) -> None:
+        """This node cannot have the job: tell the scheduler why."""
+        self._do(job, "give up", lambda epoch: self._give_up(job, epoch, error))
+
+    def fail(self, job: LocalJob, reason: str) -> None:
+        """The source itself is gone or another: end the job for everybody."""
+
+        def chore(_epoch: int) -> None:
+            self._say(logging.ERROR, "job cannot go on anywhere", job, error=reason)
+            self._scheduler.fail_job(job.id, reason)
+
+        self._do(job, "fail", chore)
+
+    def _close(self, job: LocalJob, epoch: int) -> None:
+        job.close_due = job.store.complete
+        if job.stage is not Stage.OPEN or not job.close_due:
+            return
+        job.leave_for(Stage.CLOSING)
+        try:
+            problems = job.store.finish_files()
+            if problems:
+                job.reopen()  # the suspect shards may be assigned before the dispute is answered
+                self._dispute(job, epoch, problems)
+            else:
+                self._scheduler.finish(job.id, self._node, epoch)
+                job.leave_for(Stage.DONE)
+            job.close_due = False
+        finally:
+            if job.stage is Stage.CLOSING:
+                job.reopen()
+        if job.stage is Stage.DONE:
+            self._say_done(job)
+
+    def _say_done(self, job: LocalJob) -> None:
+        self._say(
+            logging.INFO,
+            "job done",
+            job,
+            bytes_gcs=job.bytes_gcs,
+            bytes_peers=job.bytes_peers,
+            failures=job.failures,
+            seconds=job.ended_at - job.started_at,
+        )
+        self._say(logging.INFO, f"job handovers {job.gaps.summary()}", job)
+
+    def _delete_files(self, job: LocalJob, *, placed_too: bool) -> None:
+        store = job.store if job.prepared else Store(self._data_dir).open(job.id)
+        if placed_too:
+            if not job.prepared:
+                store.prepare()
+            store.purge()
+        else:
+            store.discard()
+
+    def _announce(self, job: LocalJob, epoch: int, held: dict[int, int]) -> None:
+        reply = self._scheduler.announce(job.id, self._node, epoch, held)
+        for shard in reply.rejected:
+            job.store.drop(shard)
+        if reply.rejected:
+            self._say(logging.WARNING, "announced shards were refused", job, shards=list(reply.rejected))
+
+    def _dispute(self, job: LocalJob, epoch: int, problems: list[FileProblem]) -> None:
+        held = job.store.held()
+        for problem in problems:
+            digests = {shard: held[shard] for shard in problem.shards if shard in held}
+            evidence = (job.confirmations, digests)
+            if len(digests) < len(problem.shards) or job.disputes.get(problem.index) == evidence:
+                continue  # being fetched anew, or told already: nothing has changed since
+            self._say(logging.ERROR, "file is wrong", job, file=problem.name, error=problem)
+            reply = self._scheduler.dispute(job.id, self._node, epoch, problem.index, problem.shards, digests)
+            job.disputes[problem.index] = evidence
+            if reply.state == "failed":
+                job.leave_for(Stage.FAILED)
+
+    def _give_up(self, job: LocalJob, epoch: int, error: str) -> None:
+        job.stop("given up")
+        job.leave_for(Stage.FAILED)
+        self._say(logging.ERROR, "job failed here", job, error=error)
+        try:
+            self._scheduler.finish(job.id, self._node, epoch, error=error)
+        except redis.RedisError:
+            job.reopen()  # tried again, and told again
+            job.announced = None
+            raise
+
+    def _do(self, job: LocalJob, what: str, chore: Callable[[int], None]) -> None:
+        """Run a chore that speaks to the scheduler, and sort out how it can go wrong."""
+        epoch = None
+        try:
+            with job.chores:
+                epoch = self._session.epoch
+                if job.gone or epoch is None or self._stopping.is_set():
+                    return
+                try:
+                    chore(epoch)
+                except HOPELESS as error:
+                    self._give_up(job, epoch, str(error))
+        except Cancelled:
+            pass  # by us: the job is gone, or the agent stops
+        except StaleNode:
+            self._session.lose(epoch)
+        except NoSuchJob as error:
+            job.announced = None  # it may come back: the coordinator rebuilds what Redis lost
+            if not job.prepared:
+                job.leave_for(Stage.GONE)  # nothing here to come back to
+            self._say(logging.INFO, f"could not {what}: the scheduler does not have the job", job, error=error)
+        except redis.RedisError as error:
+            self._say(logging.WARNING, f"could not {what}: the scheduler did not answer", job, error=error)
+        self._changed(job)
+
+    def _say(self, level: int, message: str, job: LocalJob, **fields: object) -> None:
+        say(logger, level, message, node=self._node, job=job.id, **fields)

@@ -1,0 +1,5 @@
+"""The coordinator's fixtures; see tests/site_fixtures.py."""
+
+from tests.site_fixtures import admin, api, fleet, links, payload, quick_passwords, viewer
+
+__all__ = ["admin", "api", "fleet", "links", "payload", "quick_passwords", "viewer"]

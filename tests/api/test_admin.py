@@ -1,0 +1,92 @@
+"""The admin: every list and every row opens, machine-written rows cannot be changed, actions act."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.admin import site as admin_site
+from django.contrib.auth.models import AbstractUser
+from django.test import Client
+from django.urls import reverse
+
+from nodes.models import EnrolmentKey, digest_of
+from tests.site_fixtures import Fleet
+from transfers import recorder, submission
+from transfers.links import Links
+from transfers.models import Job, JobState
+
+pytestmark = pytest.mark.django_db
+OURS = [model for model in admin_site._registry if model._meta.app_label in ("nodes", "transfers")]
+
+
+@pytest.fixture
+def browser(client: Client, admin: AbstractUser) -> Client:
+    client.force_login(admin)
+    return client
+
+
+@pytest.fixture
+def job(fleet: Fleet, links: Links, payload: str) -> Job:
+    """A job with rows of every kind."""
+    fleet.add("gpu-01", "gpu-02", labels={"zone": "a"})
+    found = submission.submit({"source": payload, "name": "llama"})
+    fleet.announce(found.id.hex)
+    fleet.move(found.id.hex)
+    while events := links.scheduler.events(recorder.position(links.cell)):
+        recorder.fold(links.cell, recorder.position(links.cell), events)
+    return found
+
+
+def address(model: type, page: str, *args: Any) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("model", OURS, ids=lambda model: model.__name__)
+def test_every_list_row_and_search_opens(model: Any, browser: Client, job: Job) -> None:
+    assert browser.get(address(model, "changelist")).status_code == 200
+    assert browser.get(address(model, "changelist"), {"q": "1"}).status_code == 200
+    row = model.objects.first()
+    assert row is not None
+    assert browser.get(address(model, "change", row.pk)).status_code == 200
+
+
+@pytest.mark.parametrize("model", [m for m in OURS if m is not EnrolmentKey], ids=lambda model: model.__name__)
+def test_machine_written_rows_are_not_added_by_hand(model: Any, browser: Client, job: Job) -> None:
+    assert browser.get(address(model, "add")).status_code == 403
+
+
+def test_jobs_are_cancelled_by_an_action_and_it_is_logged(
+    browser: Client, fleet: Fleet, links: Links, payload: str
+) -> None:
+    fleet.add("gpu-01")
+    job = submission.submit({"source": payload})
+    browser.post(address(Job, "changelist"), {"action": "cancel_jobs", "_selected_action": [str(job.pk)]})
+    job.refresh_from_db()
+    assert job.state == JobState.CANCELLED
+    assert "by ada in the admin" in job.error
+    view = links.scheduler.job(job.id.hex)
+    assert view is not None and view.state == "cancelled"
+    from django.contrib.admin.models import LogEntry
+
+    assert LogEntry.objects.filter(object_id=str(job.pk)).exists()
+
+
+def test_an_open_job_is_not_deleted(browser: Client, fleet: Fleet, payload: str) -> None:
+    fleet.add("gpu-01")
+    job = submission.submit({"source": payload})
+    browser.post(
+        address(Job, "changelist"), {"action": "delete_selected", "_selected_action": [str(job.pk)], "post": "yes"}
+    )
+    assert Job.objects.filter(pk=job.pk).exists()
+
+
+def test_a_key_is_shown_once_when_it_is_made_and_can_be_revoked(browser: Client, db: None) -> None:
+    answer = browser.post(address(EnrolmentKey, "add"), {"name": "pool"}, follow=True)
+    shown = [str(message) for message in answer.context["messages"]]
+    key = EnrolmentKey.objects.get(name="pool")
+    secret = next(text for text in shown if "fdk_" in text).split()[-1]
+    assert digest_of(secret) == key.digest
+    assert secret.encode() not in browser.get(address(EnrolmentKey, "change", key.pk)).content
+    browser.post(address(EnrolmentKey, "changelist"), {"action": "revoke_keys", "_selected_action": [str(key.pk)]})
+    assert not EnrolmentKey.objects.valid().exists()

@@ -1,0 +1,82 @@
+"""Headers, log in, and pages without a browser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import AbstractUser, Permission
+from django.test import Client
+
+from tests.site_fixtures import Fleet
+from transfers import submission
+from transfers.links import Links
+
+pytestmark = pytest.mark.django_db
+
+
+def test_pages_run_no_script_but_their_own(client: Client, links: Links) -> None:
+    policy = client.get("/login/")["Content-Security-Policy"]
+    assert "script-src 'self';" in policy
+    assert "unsafe" not in policy
+
+
+def test_pages_need_a_log_in_and_the_permission(
+    client: Client, viewer: AbstractUser, fleet: Fleet, payload: str
+) -> None:
+    fleet.add("gpu-01")
+    job = submission.submit({"source": payload})
+    pages = ["/", f"/jobs/{job.pk}/"]
+    for page in pages:
+        assert client.get(page).status_code == 302
+    client.force_login(viewer)
+    for page in pages:
+        assert client.get(page).status_code == 403
+    assert client.post(f"/jobs/{job.pk}/cancel/").status_code == 403
+    viewer.user_permissions.add(Permission.objects.get(codename="view_job"))
+    for page in pages:
+        assert client.get(page).status_code == 200
+
+
+async def first_events(client: Any, address: str, count: int) -> list[str]:
+    answer = await client.get(address)
+    assert answer.status_code == 200
+    found: list[str] = []
+    async for part in answer.streaming_content:
+        found.append(part.decode())
+        if len(found) == count:
+            break
+    await answer.streaming_content.aclose()
+    return found
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_events_of_a_job_need_a_session_and_begin_with_everything(
+    client: Client, admin: AbstractUser, fleet: Fleet, payload: str
+) -> None:
+    from asgiref.sync import async_to_sync
+    from django.test import AsyncClient
+
+    fleet.add("gpu-01")
+    job = submission.submit({"source": payload})
+    submission.cancel(job)
+    address = f"/jobs/{job.pk}/events/"
+    assert client.get(address).status_code == 403
+    inside = AsyncClient()
+    inside.force_login(admin)
+    retry, start, end = async_to_sync(first_events)(inside, address, 3)
+    assert retry.startswith("retry:")
+    assert start.startswith("event: start\ndata: {")
+    assert '"names":["gpu-01"]' in start
+    assert '"state":"cancelled"' in start
+    assert end.startswith("event: end")
+
+
+def test_jobs_are_listed_in_pages_and_by_state(client: Client, admin: AbstractUser, fleet: Fleet, payload: str) -> None:
+    fleet.add("gpu-01")
+    for number in range(27):
+        submission.submit({"source": payload, "name": f"job number {number}"})
+    client.force_login(admin)
+    assert b"page 1 of 2" in client.get("/").content
+    assert b"job number 0<" in client.get("/", {"page": 2}).content
+    assert b"No job is failed" in client.get("/", {"state": "failed"}).content

@@ -1,0 +1,40 @@
+"""The real servers that tests share: one Valkey and one bucket emulator a test run, on free ports, gone with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis as redis_py
+
+from fdist_site.local.gcs_server import GcsServer
+from fdist_site.local.processes import ProcessGroup
+from fdist_site.local.redis_server import RedisServer
+
+
+@pytest.fixture(scope="session")
+def local_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessGroup]:
+    """Children of this test run; they die with it."""
+    with ProcessGroup(tmp_path_factory.mktemp("processes")) as group:
+        yield group
+
+
+@pytest.fixture(scope="session")
+def redis_server(local_processes: ProcessGroup, tmp_path_factory: pytest.TempPathFactory) -> RedisServer:
+    """One real server for the whole run: `.url` (database 0), `.broker_url` (database 1), `.client()`."""
+    return RedisServer(local_processes, tmp_path_factory.mktemp("redis")).start()
+
+
+@pytest.fixture
+def redis(redis_server: RedisServer) -> Iterator[redis_py.Redis]:
+    """A client of the run's server, with every database emptied."""
+    client = redis_server.client()
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def gcs(local_processes: ProcessGroup, tmp_path_factory: pytest.TempPathFactory) -> GcsServer:
+    """One real bucket emulator for the whole run: `.endpoint`, `.bucket(name)`, `.put(bucket, name, data)`."""
+    return GcsServer(local_processes, tmp_path_factory.mktemp("gcs")).start()

@@ -1,0 +1,105 @@
+"""One installation for all end-to-end tests; each test brings agents of its own and takes them away again."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from fdist_site.local.fleet import LocalFleet, NodeOptions
+from fdist_site.local.payload import Payload, model_payload
+from fdist_site.local.processes import wait_until
+
+SIZE = 24 * 10**6
+SLOW = NodeOptions(rate="40mbit", gcs_rate="40mbit", heartbeat_seconds=0.3)  # 24 MB take about 5 s
+BUCKET = "models"
+
+
+class Stage:
+    """A fleet with a payload in its bucket, and what the tests do with them."""
+
+    def __init__(self, fleet: LocalFleet, payload: Payload, source: str) -> None:
+        self.fleet = fleet
+        self.payload = payload
+        self.source = source
+        self.started: list[str] = []
+        self._numbers = itertools.count(1)
+
+    def agents(self, count: int, labels: str = "") -> list[str]:
+        """Start so many agents under names that no test had before."""
+        names = [f"n{next(self._numbers):03d}" for _ in range(count)]
+        for name in names:
+            self.start(name, labels)
+        self.fleet.wait_live(*names)
+        return names
+
+    def start(self, name: str, labels: str = "") -> None:
+        self.fleet.start_agent(name, SLOW, labels)
+        self.started.append(name)
+
+    def submit(self, topology: str, names: list[str], **options: Any) -> str:
+        options.setdefault("destination", f"{topology}-{names[0]}")
+        options.setdefault("nodes", {"names": names})
+        return self.fleet.submit(self.source, topology, shard_size=2**20, **options)
+
+    def held(self, job: str, node: str) -> int:
+        return sum(byte.bit_count() for byte in self.fleet.scheduler.held(job, node))
+
+    def wait_part(self, job: str, part: float) -> None:
+        """Wait until this part of all that is to arrive has arrived."""
+
+        def arrived() -> bool:
+            view = self.fleet.scheduler.job(job)
+            return view is not None and view.shards_held >= part * view.shard_count * view.nodes
+
+        wait_until(arrived, 60, f"{part:.0%} of job {job}")
+
+    def wait_node(self, job: str, node: str) -> None:
+        """Wait until the scheduler counts a node's copy as whole and in place."""
+
+        def done() -> bool:
+            return any(each.node == node and each.state == "done" for each in self.fleet.scheduler.job_nodes(job))
+
+        wait_until(done, 60, f"{node} to finish job {job}")
+
+    def assert_right(self, names: list[str], destination: str) -> None:
+        for name in names:
+            assert self.payload.problems(self.fleet.data_dir(name) / destination) == []
+
+    def events(self, job: str, kind: str) -> list[dict[str, str]]:
+        found, cursor = [], "0"
+        while batch := self.fleet.scheduler.events(cursor):
+            found += [dict(event.fields) for event in batch if event.kind == kind and event.fields.get("job") == job]
+            cursor = batch[-1].cursor
+        return found
+
+    def fetched_from_bucket(self, job: str, names: list[str]) -> int:
+        """Bytes that the agents say they read from the bucket, by their logs: Redis may have lost its count."""
+        counts = []
+        for name in names:
+            log = (self.fleet.root / "logs" / f"{name}.log").read_text()
+            counts += re.findall(rf"job done .*job={job} bytes_gcs=(\d+)", log)
+        return sum(map(int, counts))
+
+    def clear(self) -> None:
+        for name in self.started:
+            if name in self.fleet.group.processes:
+                self.fleet.kill(name)
+        self.started.clear()
+
+
+@pytest.fixture(scope="session")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with LocalFleet(tmp_path_factory.mktemp("fleet")) as fleet:
+        fleet.start()
+        payload = model_payload(SIZE)
+        yield Stage(fleet, payload, payload.upload(fleet.gcs, BUCKET, "tiny"))
+
+
+@pytest.fixture
+def stage(installation: Stage, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    yield installation
+    installation.clear()

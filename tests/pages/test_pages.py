@@ -1,0 +1,126 @@
+"""What a person sees and does in a browser."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.pages.conftest import Site, log_in
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+
+
+def test_people_log_in_and_out(page: Any, site: Site) -> None:
+    page.goto("/")
+    expect(page).to_have_url(re.compile("/login/"))
+    log_in(page)
+    expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
+    page.get_by_role("button", name="Log out ada").click()
+    expect(page).to_have_url(re.compile("/login/"))
+
+
+def test_a_job_is_seen_to_fill_up_and_complete(page: Any, site: Site) -> None:
+    site.fleet.add("gpu-01", "gpu-02", "gpu-03")
+    job = site.submit(name="llama", shard_size=1_000_000, nodes={"names": ["gpu-01", "gpu-02", "gpu-03"]})
+    log_in(page)
+    page.get_by_role("link", name="llama", exact=True).first.click()
+    expect(page.locator("#state")).to_have_text("running")
+    expect(page.locator("#link")).to_have_text("live")
+    expect(page.locator("#nodes li")).to_have_count(3)
+    site.fleet.announce(job)
+    site.fleet.move(job, turns=5)
+    expect(page.locator("#part")).not_to_have_text("0.0 %")
+    assert painted(page) > 0.1, "the map shows what is held"
+    site.fleet.move(job)
+    expect(page.locator("#state")).to_have_text("complete", timeout=15_000)
+    expect(page.locator("#part")).to_have_text("100.0 %")
+    expect(page.locator("#done")).to_have_text("3 of 3")
+    assert painted(page) > 0.99
+    page.reload()
+    expect(page.locator("#state")).to_have_text("complete")
+    expect(page.locator("#done")).to_have_text("3 of 3")
+
+
+def test_a_job_is_cancelled_by_its_button(page: Any, site: Site) -> None:
+    site.fleet.add("gpu-01")
+    job = site.submit(nodes={"names": ["gpu-01"]})
+    log_in(page)
+    page.goto(f"/jobs/{job[:8]}-{job[8:12]}-{job[12:16]}-{job[16:20]}-{job[20:]}/")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#state")).to_have_text("cancelled")
+    expect(page.locator("#error")).to_have_text("cancelled by ada")
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+    assert site.state(job) == "cancelled"
+
+
+def test_a_viewer_sees_the_job_and_no_button(page: Any, site: Site) -> None:
+    site.fleet.add("gpu-01")
+    job = site.submit(name="for vic", nodes={"names": ["gpu-01"]})
+    log_in(page, "vic")
+    page.get_by_role("link", name="for vic").click()
+    expect(page.locator("#state")).to_have_text("running")
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+    site.cancel(job)
+
+
+def test_a_pipeline_shows_the_chain_in_order(page: Any, site: Site) -> None:
+    site.fleet.add("gpu-01", "gpu-02", "gpu-03")
+    job = site.submit(name="chain", topology="pipeline", nodes={"names": ["gpu-01", "gpu-02", "gpu-03"]})
+    log_in(page)
+    page.get_by_role("link", name="chain").first.click()
+    expect(page.locator("#nodes li").first).to_contain_text(re.compile(r"\d\. gpu-0\d"))
+    site.cancel(job)
+
+
+def test_the_page_fits_a_phone(browser: Any, site: Site) -> None:
+    site.fleet.add("gpu-01")
+    job = site.submit(
+        name="a job with a name that is so long that it has to wrap on a phone", nodes={"names": ["gpu-01"]}
+    )
+    context = browser.new_context(viewport={"width": 375, "height": 800}, base_url=site.url, color_scheme="dark")
+    page = context.new_page()
+    log_in(page)
+    assert overflow(page) <= 0
+    page.get_by_role("link", name=re.compile("a job with a name")).first.click()
+    expect(page.locator("#nodes li").first).to_be_visible()
+    assert overflow(page) <= 0
+    context.close()
+    site.cancel(job)
+
+
+def test_pages_stay_small(page: Any, site: Site) -> None:
+    sizes: list[int] = []
+    page.on("response", lambda response: sizes.append(int(response.headers.get("content-length", 0))))
+    log_in(page)
+    assert sum(sizes) < 300_000
+
+
+def overflow(page: Any) -> int:
+    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+
+
+def painted(page: Any) -> float:
+    """The part of the map's pixels that has the colour of held shards, of those that are no gap between rows."""
+    return float(
+        page.evaluate(
+            """() => {
+              const canvas = document.getElementById("map");
+              const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+              const read = (name) => {
+                const hex = getComputedStyle(document.documentElement).getPropertyValue(name).trim().slice(1);
+                return [0, 2, 4].map((at) => parseInt(hex.slice(at, at + 2), 16)).join();
+              };
+              const [held, none] = [read("--held"), read("--none")];
+              let holds = 0, lacks = 0;
+              for (let at = 0; at < data.length; at += 4) {
+                const colour = [data[at], data[at + 1], data[at + 2]].join();
+                if (colour === held) holds += 1; else if (colour === none) lacks += 1;
+              }
+              return holds / Math.max(1, holds + lacks);
+            }"""
+        )
+    )

@@ -1,0 +1,84 @@
+"""The three parts, and how to run them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+from transfers import recorder
+from transfers.coordinator.leader import Leader
+from transfers.coordinator.loop import Loop, Part
+from transfers.coordinator.planner import Planner
+from transfers.links import Links
+
+logger = logging.getLogger(__name__)
+
+READ_COUNT = 2000
+BLOCK_MS = 1000
+REAP_SECONDS = 0.5
+
+
+class Recorder:
+    """Events into the record; see transfers.recorder."""
+
+    name = "recorder"
+
+    def __init__(self, links: Links) -> None:
+        self.links = links
+
+    def step(self) -> float:
+        scheduler, cell = self.links.scheduler, self.links.cell
+        at = recorder.position(cell)
+        events = scheduler.events(at, count=READ_COUNT, block_ms=BLOCK_MS)
+        if events:
+            recorder.fold(cell, at, events)
+            return 0.0
+        recorder.follow(cell, at, last_of(scheduler.stream_bounds()))
+        return 0.0  # it blocked in Redis already
+
+
+def last_of(bounds: tuple[str, str] | None) -> str:
+    """The end of the stream; the beginning for one that does not exist."""
+    return bounds[1] if bounds and bounds[1] else recorder.BEGINNING
+
+
+class Reaper:
+    """What time alone makes happen: leases that expire, nodes that are silent, matches that a bounded search missed."""
+
+    name = "reaper"
+
+    def __init__(self, links: Links) -> None:
+        self.links = links
+
+    def step(self) -> float:
+        reply = self.links.scheduler.reap()
+        if reply.expired or reply.died or reply.moved:
+            logger.info(
+                "reaped expired=%d died=%s buried=%d matched=%d moved=%s",
+                reply.expired,
+                ",".join(reply.died),
+                reply.buried,
+                reply.matched,
+                ",".join(reply.moved),
+            )
+        return 0.0 if reply.more else REAP_SECONDS
+
+
+PARTS: dict[str, Callable[[Links], Part]] = {"recorder": Recorder, "planner": Planner, "reaper": Reaper}
+
+
+def run(names: Sequence[str], make_links: Callable[[], Links], stop: threading.Event) -> None:
+    """Runs the parts in threads until `stop` is set. Each has connections of its own: the recorder's read blocks."""
+    loops = []
+    for name in names:
+        links = make_links()
+        loops.append(Loop(PARTS[name](links), Leader(links.redis, links.cell, name), stop))
+    for loop in loops:
+        loop.start()
+    while not stop.wait(1.0):
+        if dead := [loop.name for loop in loops if not loop.is_alive()]:
+            logger.error("ended by itself: %s", ", ".join(dead))
+            stop.set()
+    for loop in loops:
+        loop.join(timeout=10)

@@ -1,0 +1,268 @@
+"""The bytes of one job on this node: what has arrived, where it goes, and what of it is proven.
+
+One process, the agent, opens a JobStore; its threads may use it together, one writer a shard. The shard server reads
+the same files by `folder.JobFolder` and never writes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from transfers.dataplane import disk, parts, placement, proof
+from transfers.dataplane.folder import JobFolder
+from transfers.dataplane.layout import Layout
+from transfers.dataplane.placement import FileProblem
+from transfers.dataplane.shardstate import PARTIAL, RECEIVING, VERIFIED, WHOLE, ShardState
+from transfers.dataplane.writer import ShardWriter, shard_crc
+from transfers.errors import Cancelled, CorruptShard, NoSuchJob, StoreError
+
+
+class JobStore:
+    """One job on this node. Call `prepare` first, and `reverify` after a restart."""
+
+    def __init__(self, data_dir: Path, job: str, layout: Layout, destination: str) -> None:
+        self.folder = JobFolder(Path(data_dir), job, layout, destination)
+        self.job = job
+        self.layout = layout
+        self._lock = threading.Condition()
+        self._placing = threading.Lock()
+        self._writing: set[int] = set()
+        self._proving: set[int] = set()
+        self._verified: set[int] = set()
+        self._state: ShardState | None = None
+
+    @property
+    def state(self) -> ShardState:
+        if self._state is None:
+            raise StoreError(f"job {self.job} was not prepared on this node")
+        return self._state
+
+    def prepare(self, cancelled: Callable[[], bool] | None = None) -> None:
+        """Makes room for the job, or takes up what an earlier run left; then says of which shards it holds bytes.
+
+        Files that are at the destination already, with the same size and crc32c, are taken as they are and count as
+        held. Raises DiskFull before anything was written when the rest does not fit, StoreError when the data
+        directory cannot be used, Cancelled.
+        """
+        if self._state is not None and not self._state.closed:
+            return
+        self._describe()
+        with disk.disk_errors(self.folder.data_dir, f"look at the destination of job {self.job}"):
+            placement.check_way(self.folder)
+        self._state = state = self._open_state()
+        touched: set[int] = set()
+        missing: list[int] = []
+        for file in range(len(self.layout.files)):
+            if state.is_placed(file) and placement.is_untouched(self.folder, state, file):
+                continue
+            state.clear_placed(file)
+            if parts.exists(self.folder, file):
+                continue
+            if proof.adopt_file(self.folder, state, file, cancelled):
+                touched.update(self.layout.shards_of_file(file))
+            else:
+                missing.append(file)
+        self._make_parts(missing)
+        for shard in sorted(touched):
+            proof.credit_placed(self.folder, state, shard)
+        self._settle()
+
+    def reverify(
+        self, shards: Iterable[int] | None = None, cancelled: Callable[[], bool] | None = None
+    ) -> dict[int, int]:
+        """Proves what the state says by reading and summing; gives the digest of every shard that is proven.
+
+        What does not agree is dropped, and a placed file with damaged bytes is taken back from its destination.
+        shards: only these; by default all. Cost: one read of what has arrived.
+        """
+        proven: dict[int, int] = {}
+        for shard in range(self.layout.shard_count) if shards is None else shards:
+            with self._lock:
+                if shard in self._writing or shard in self._proving or not self.state.received(shard):
+                    continue
+                self._proving.add(shard)  # Who wants to write it waits until it was read.
+            try:
+                result = proof.prove_shard(self.folder, self.state, shard, cancelled)
+                if self.state.closed:
+                    raise Cancelled(f"job {self.job} was discarded on this node")
+                if not result.good:
+                    self._reset(shard)
+                    self._repair(result.bad_files)
+                elif self.state.status(shard) == VERIFIED:
+                    proven[shard] = self.state.crc(shard)
+            finally:
+                with self._lock:
+                    self._proving.discard(shard)
+                    self._lock.notify_all()
+        return {shard: crc for shard, crc in proven.items() if shard in self._verified}
+
+    def writer(self, shard: int, offset: int = 0) -> ShardWriter:
+        """The right to write a shard. offset: 0, or `received(shard)` to go on where an earlier transfer stopped."""
+        with self._lock:
+            self._lock.wait_for(lambda: shard not in self._proving)
+            if shard in self._writing:
+                raise StoreError(f"shard {shard} of job {self.job} is being written already")
+            if shard in self._verified:
+                raise StoreError(f"shard {shard} of job {self.job} is verified; drop it before writing it again")
+            if offset not in (0, self.state.received(shard)):
+                raise StoreError(
+                    f"shard {shard} of job {self.job} has {self.state.received(shard)} bytes here: "
+                    f"writing can start there or at 0, and not at {offset}"
+                )
+            self._writing.add(shard)
+        if offset == 0 and self.state.received(shard):
+            self.state.reset(shard)
+        return ShardWriter(self, shard, offset)
+
+    def release(self, shard: int) -> None:
+        """The writer of a shard has ended."""
+        with self._lock:
+            self._writing.discard(shard)
+
+    def received(self, shard: int) -> int:
+        """Bytes of a shard that are here, from its start: where a resumed transfer goes on."""
+        return self.state.received(shard)
+
+    def mark_verified(self, shard: int, crc: int) -> None:
+        """The shard's digest agreed: from now on it is served. Raises CorruptShard when `crc` is not its bytes'."""
+        if shard in self._verified:
+            return
+        segments = self.layout.file_segments(shard)
+        actual = shard_crc(self.state, shard, segments)
+        if self.state.status(shard) != WHOLE or actual != crc:
+            raise CorruptShard(
+                f"shard {shard} of job {self.job} has the crc32c {actual:08x} over {self.state.received(shard)} bytes "
+                f"on this node, and {crc:08x} was expected"
+            )
+        self.state.set_crc(shard, crc)
+        self.state.set_status(shard, VERIFIED)
+        with self._lock:
+            self._verified.add(shard)
+
+    def drop(self, shard: int) -> None:
+        """Forget the bytes of a shard: they are wrong, or in doubt.
+
+        A file that was placed with the bucket's crc32c keeps its place, since that is the better proof.
+        """
+        with self._lock:
+            self._lock.wait_for(lambda: shard not in self._proving)
+            if shard in self._writing:
+                raise StoreError(f"shard {shard} of job {self.job} is being written: stop its transfer first")
+        self._reset(shard)
+        unproven = {s.index for s in self.layout.file_segments(shard) if self.layout.files[s.index].crc32c is None}
+        self._repair(file for file in sorted(unproven) if self.state.is_placed(file))
+
+    @property
+    def verified(self) -> frozenset[int]:
+        with self._lock:
+            return frozenset(self._verified)
+
+    def held(self) -> dict[int, int]:
+        """The digest of every verified shard, as `announce` wants it."""
+        return {shard: self.state.crc(shard) for shard in sorted(self.verified)}
+
+    @property
+    def complete(self) -> bool:
+        """Whether every shard is verified; the files may still have to be placed."""
+        return len(self._verified) == self.layout.shard_count
+
+    @property
+    def placed(self) -> bool:
+        """Whether every file is at its destination."""
+        return all(self.state.is_placed(file) for file in range(len(self.layout.files)))
+
+    def files_ready(self) -> list[int]:
+        """The files whose bytes are all verified and which wait for `finish_files`."""
+        return [f for f in range(len(self.layout.files)) if placement.is_ready(self.folder, self.state, f)]
+
+    def finish_files(self) -> list[FileProblem]:
+        """Checks every file that is ready against the bucket's crc32c and moves the good ones to their destination.
+
+        Gives the files that are wrong; they stay among the parts. May be called early and often, and after a kill at
+        any moment. Raises StoreError or DiskFull.
+        """
+        with self._placing:
+            good: list[int] = []
+            problems: list[FileProblem] = []
+            for file in self.files_ready():
+                problem = placement.check_file(self.folder, self.state, file)
+                if problem is None:
+                    good.append(file)
+                else:
+                    problems.append(problem)
+            if good:
+                placement.place_files(self.folder, self.state, good)
+            return problems
+
+    def discard(self) -> None:
+        """Forget the job: what has not been placed is deleted, placed files stay."""
+        with self._placing:
+            if self._state is not None:
+                self._state.close()
+            with suppress(FileNotFoundError), disk.disk_errors(self.folder.data_dir, f"discard job {self.job}"):
+                if self.folder.path.exists():
+                    shutil.rmtree(self.folder.path)
+            with self._lock:
+                self._verified.clear()
+
+    def purge(self) -> None:
+        """Forget the job and delete the files that it placed."""
+        with self._placing:
+            placement.remove_placed(self.folder, self.state)
+        self.discard()
+
+    def _describe(self) -> None:
+        try:
+            known = JobFolder.load(self.folder.data_dir, self.job)
+        except (NoSuchJob, StoreError):
+            known = None
+        if known is None:
+            self.folder.save()
+        elif known != self.folder:
+            raise StoreError(f"job {self.job} is on this node with another layout or destination; purge it first")
+
+    def _open_state(self) -> ShardState:
+        with disk.disk_errors(self.folder.data_dir, f"open the state of job {self.job}"):
+            if self.folder.state_path.exists():
+                with suppress(StoreError):
+                    return self.folder.open_state(writable=True)
+            # None yet, or damaged: nothing is proven then, and what was placed is found by its content.
+            ShardState.create(self.folder.state_path, self.layout, self.folder.fingerprint)
+            return self.folder.open_state(writable=True)
+
+    def _make_parts(self, files: list[int]) -> None:
+        """Makes room for files; a part that is new has no bytes, whatever was known of the one before it."""
+        parts.reserve(self.folder, files)
+        for file in files:
+            for shard in self.layout.shards_of_file(file):
+                if self.state.received(shard):
+                    self._reset(shard)
+
+    def _settle(self) -> None:
+        """Takes up the state of an earlier process: nobody is writing now."""
+        with self._lock:
+            for shard in range(self.layout.shard_count):
+                status = self.state.status(shard)
+                if status == VERIFIED:
+                    self._verified.add(shard)
+                elif status == RECEIVING:
+                    self.state.set_status(shard, PARTIAL)
+
+    def _reset(self, shard: int) -> None:
+        with self._lock:
+            self._verified.discard(shard)
+        self.state.reset(shard)
+
+    def _repair(self, files: Iterable[int]) -> None:
+        """Takes placed files back among the parts, so that their shards can be written again."""
+        gone: list[int] = []
+        for file in files:
+            taken = self.state.is_placed(file) and placement.take_back(self.folder, self.state, file)
+            if not taken and not parts.exists(self.folder, file):
+                gone.append(file)
+        if gone:
+            self._make_parts(gone)

@@ -1,0 +1,93 @@
+"""The shard server: a process of its own beside the agent, so that serving never waits for whoever receives.
+
+    python -m transfers.dataplane.server --data-dir DIR [--host H] [--port P] [--rate BITS] [--max-uploads K]
+
+The first line of its standard input is the node's ticket key. Then it prints "ready <port>" and obeys lines:
+
+    rate N        cap all sending at N bit/s from now on; 0 lifts the cap
+    uploads K     transfers that may run at once
+    clock MS      the scheduler's clock minus this machine's, in ms: tickets end by the scheduler's
+    stats         prints one line of JSON: bytes sent, requests, refusals, running transfers, connections
+
+It ends when its standard input does, and so never outlives the agent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from transfers.dataplane.serving import ShardServer
+
+log = logging.getLogger(__name__)
+
+_THREAD_STACK = 512 * 1024  # hundreds of idle connections should not reserve 8 MiB each
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(levelname)s shard-server: %(message)s")
+    # The terminal's Ctrl-C reaches the whole group; this process ends when the agent closes its input.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.stack_size(_THREAD_STACK)
+    key = sys.stdin.readline().strip()
+    if not key:
+        log.error("no ticket key came on the standard input")
+        return 2
+    try:
+        server = ShardServer(
+            options.data_dir,
+            key,
+            host=options.host,
+            port=options.port,
+            rate_bits=options.rate,
+            max_uploads=options.max_uploads,
+            stall_after=options.stall_after,
+        )
+    except OSError as error:
+        log.error("cannot listen on %s port %s: %s", options.host, options.port, error)
+        return 1
+    server.start()
+    print(f"ready {server.port}", flush=True)
+    for line in sys.stdin:
+        _obey(server, line.split())
+    return 0
+
+
+def _obey(server: ShardServer, words: list[str]) -> None:
+    match words:
+        case ["stats"]:
+            print(json.dumps(server.counters.as_dict() | {"rate": server.limiter.rate_bits or 0}), flush=True)
+        case ["rate", number] if number.isdigit():
+            server.limiter.set_rate(int(number))
+        case ["uploads", number] if number.isdigit():
+            server.set_max_uploads(int(number))
+        case ["clock", offset] if offset.removeprefix("-").isdigit():
+            server.clock_offset_ms = int(offset)
+        case []:
+            pass
+        case _:
+            log.warning("unknown order: %s", " ".join(words)[:80])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m transfers.dataplane.server", description="Serves shards to nodes.")
+    parser.add_argument("--data-dir", type=Path, required=True, help="the node's data directory")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one")
+    parser.add_argument("--rate", type=int, default=0, help="cap on all sending in bit/s; 0 for none")
+    parser.add_argument("--max-uploads", type=int, default=2, help="transfers at once (default: %(default)s)")
+    parser.add_argument(
+        "--stall-after", type=float, default=10.0, help="seconds without new bytes after which a cut-through ends"
+    )
+    parser.add_argument("--log-level", default="warning", help="debug, info, warning or error (default: %(default)s)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

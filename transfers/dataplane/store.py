@@ -1,0 +1,46 @@
+"""All jobs on a node's disk; the names that users of the store need are here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from transfers.dataplane import disk, parts
+from transfers.dataplane.folder import JobFolder, is_job_id, jobs_dir
+from transfers.dataplane.jobstore import JobStore
+from transfers.dataplane.layout import Layout
+from transfers.dataplane.placement import FileProblem
+from transfers.dataplane.writer import ShardWriter
+
+__all__ = ["FileProblem", "JobStore", "ShardWriter", "Store"]
+
+
+class Store:
+    """All jobs on this node's disk."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = Path(data_dir)
+        with disk.disk_errors(self.data_dir, f"use {self.data_dir} as the data directory"):
+            jobs_dir(self.data_dir).mkdir(parents=True, exist_ok=True)
+            probe = jobs_dir(self.data_dir) / f".probe-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+
+    def jobs(self) -> list[str]:
+        """The jobs that have left something here."""
+        return sorted(p.name for p in jobs_dir(self.data_dir).iterdir() if p.is_dir() and is_job_id(p.name))
+
+    def create(self, job: str, layout: Layout, destination: str) -> JobStore:
+        return JobStore(self.data_dir, job, layout, destination)
+
+    def open(self, job: str) -> JobStore:
+        """A job as an earlier process described it; call `prepare` next. Raises NoSuchJob or StoreError."""
+        folder = JobFolder.load(self.data_dir, job)
+        return JobStore(self.data_dir, job, folder.layout, folder.destination)
+
+    def free(self) -> int:
+        """Bytes free for jobs."""
+        return max(disk.free_bytes(self.data_dir) - parts.RESERVE, 0)
+
+    def total(self) -> int:
+        return disk.total_bytes(self.data_dir)

@@ -1,0 +1,208 @@
+"""A job at one moment."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import redis
+
+from transfers.links import Links
+from transfers.models import FINAL_STATES, Job, JobNode, JobNodeState, JobState
+from transfers.scheduler.types import GCS, JobView
+
+if TYPE_CHECKING:
+    from transfers.scheduler import Scheduler
+
+BITMAPS_A_READ = 250  # the rest follow with the next reads: one picture stays within some tens of milliseconds
+
+
+@dataclass(frozen=True)
+class NodePicture:
+    """state: a word of the scheduler's or the record's. rate: bytes a second coming in. why: it waits, or failed."""
+
+    name: str
+    state: str
+    held: int
+    position: int | None = None
+    why: str = ""
+    rate: float = 0.0
+
+
+@dataclass(frozen=True)
+class TransferPicture:
+    shard: int
+    node: str
+    source: str
+    bytes: int
+    milliseconds: int
+
+
+@dataclass(frozen=True)
+class Picture:
+    """bits: node -> bitmap of the shards it holds (bit 0 first in each byte's high end). at: monotonic seconds."""
+
+    job: str
+    name: str
+    state: str
+    error: str
+    topology: str
+    size: int
+    shard_count: int
+    shard_size: int
+    at: float
+    elapsed: float
+    bytes_gcs: int
+    bytes_peer: int
+    missing: int
+    nodes: Mapping[str, NodePicture] = field(default_factory=dict)
+    bits: Mapping[str, bytes] = field(default_factory=dict)
+    transfers: tuple[TransferPicture, ...] = ()
+    source_seen: bool = True  # False while the scheduler cannot be reached and the record is shown instead
+
+    @property
+    def ended(self) -> bool:
+        return self.state in FINAL_STATES
+
+    @property
+    def shards_held(self) -> int:
+        return sum(node.held for node in self.nodes.values())
+
+    @property
+    def part(self) -> float:
+        """How much of all that is to arrive on all nodes is there, from 0 to 1."""
+        wanted = len(self.nodes) * self.shard_count
+        return self.shards_held / wanted if wanted else 0.0
+
+    @property
+    def done(self) -> int:
+        return sum(node.state == "done" for node in self.nodes.values())
+
+    def rate_since(self, old: Picture | None) -> float:
+        """Bytes a second, over all nodes, between an older picture and this one."""
+        if old is None or self.at <= old.at:
+            return 0.0
+        return max(0.0, self.bytes_gcs + self.bytes_peer - old.bytes_gcs - old.bytes_peer) / (self.at - old.at)
+
+
+def read_picture(links: Links, job_id: uuid.UUID, old: Picture | None = None, *, with_bits: bool = True) -> Picture:
+    """The job now. old: the last picture, whose bitmaps are kept for nodes that hold as many shards as before.
+
+    Raises Job.DoesNotExist. Cost: three reads of the scheduler, and one for each node that moved on.
+    """
+    job = Job.objects.get(pk=job_id)
+    try:
+        view = links.scheduler.job(job.id.hex)
+        if view is not None:
+            return _from_scheduler(links.scheduler, job, view, old, with_bits)
+        return _from_record(job, with_bits, source_seen=job.state != JobState.PLANNED)
+    except redis.RedisError:
+        return _from_record(job, with_bits, source_seen=False)
+
+
+def _from_scheduler(scheduler: Scheduler, job: Job, view: JobView, old: Picture | None, with_bits: bool) -> Picture:
+    fleet = {node.name: node for node in scheduler.nodes()}
+    nodes: dict[str, NodePicture] = {}
+    for row in scheduler.job_nodes(job.id.hex):
+        facts = fleet.get(row.node)
+        gone = facts is None or facts.state in ("dead", "left")
+        state = "dead" if gone and row.state not in ("done", "failed") else row.state
+        rate = facts.rate_down + facts.rate_gcs if facts is not None and state == "moving" else 0.0
+        nodes[row.node] = NodePicture(row.node, state, row.held, row.position, row.why, rate)
+    now = int(time.time() * 1000)
+    transfers = tuple(
+        TransferPicture(lease.shard, lease.node, lease.source, lease.bytes, max(0, now - lease.started))
+        for lease in scheduler.leases(job.id.hex)
+    )
+    # The scheduler knows the end some moments before the record does; the record alone knows of a purge or a pause.
+    state = view.state if job.is_open and job.state != JobState.PLANNED else job.state
+    picture = _base(job, state)
+    return replace(
+        picture,
+        error=job.error or view.reason,
+        bytes_gcs=max(view.bytes_gcs, job.bytes_from_gcs),
+        bytes_peer=max(view.bytes_peer, job.bytes_from_peers),
+        missing=view.missing,
+        nodes=nodes,
+        bits=_bits(scheduler, job, nodes, old) if with_bits else {},
+        transfers=transfers,
+    )
+
+
+def _bits(scheduler: Scheduler, job: Job, nodes: Mapping[str, NodePicture], old: Picture | None) -> dict[str, bytes]:
+    before = old.nodes if old else {}
+    have = dict(old.bits) if old else {}
+    moved = [
+        name
+        for name, node in nodes.items()
+        if name not in have or node.held != before.get(name, node).held or name not in before
+    ]
+    late = [name for name in nodes if name in have and name not in moved and _ones(have[name]) != nodes[name].held]
+    for name in [*late, *moved][:BITMAPS_A_READ]:
+        have[name] = scheduler.held(job.id.hex, name)
+    return {name: bits for name, bits in have.items() if name in nodes}
+
+
+def _ones(bits: bytes) -> int:
+    return int.from_bytes(bits, "big").bit_count()
+
+
+def _from_record(job: Job, with_bits: bool, *, source_seen: bool) -> Picture:
+    nodes: dict[str, NodePicture] = {}
+    bits: dict[str, bytes] = {}
+    full = full_bitmap(job.shard_count)
+    for row in JobNode.objects.filter(job=job).select_related("node").order_by("id"):
+        nodes[row.node.name] = NodePicture(row.node.name, row.state, row.shards_held, why=row.error)
+        if with_bits:
+            bits[row.node.name] = full if row.state == JobNodeState.DONE else b""
+    return replace(_base(job, job.state), nodes=nodes, bits=bits, source_seen=source_seen)
+
+
+def _base(job: Job, state: str) -> Picture:
+    now = time.time()
+    begun = job.started_at or job.created_at
+    ended = job.finished_at.timestamp() if job.finished_at else now
+    return Picture(
+        job=job.id.hex,
+        name=str(job),
+        state=state,
+        error=job.error,
+        topology=job.topology,
+        size=job.size,
+        shard_count=job.shard_count,
+        shard_size=job.shard_size,
+        at=time.monotonic(),
+        elapsed=max(0.0, ended - begun.timestamp()),
+        bytes_gcs=job.bytes_from_gcs,
+        bytes_peer=job.bytes_from_peers,
+        missing=0,
+    )
+
+
+def full_bitmap(count: int) -> bytes:
+    """`count` ones, the first in the highest bit of the first byte."""
+    whole, rest = divmod(count, 8)
+    return b"\xff" * whole + (bytes([0xFF << (8 - rest) & 0xFF]) if rest else b"")
+
+
+def source_name(source: str) -> str:
+    return "bucket" if source == GCS else source
+
+
+def summary(picture: Picture, old: Picture | None) -> dict[str, Any]:
+    """The figures of the job as a whole, as pages get them."""
+    return {
+        "state": picture.state,
+        "error": picture.error,
+        "elapsed": round(picture.elapsed, 1),
+        "bytes_gcs": picture.bytes_gcs,
+        "bytes_peer": picture.bytes_peer,
+        "rate": round(picture.rate_since(old)),
+        "missing": picture.missing,
+        "held": picture.shards_held,
+        "done": picture.done,
+        "stale": not picture.source_seen,
+    }

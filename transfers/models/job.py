@@ -1,0 +1,156 @@
+"""A job: one distribution of one payload to a set of nodes, and the states it may go through."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from transfers.errors import InvalidTransition
+
+
+class Topology(models.TextChoices):
+    MESH = "mesh"
+    PIPELINE = "pipeline"
+
+
+class JobState(models.TextChoices):
+    PLANNED = "planned"  # recorded, and not yet given to the scheduler
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETE = "complete"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+OPEN_STATES = (JobState.PLANNED, JobState.RUNNING, JobState.PAUSED)
+FINAL_STATES = (JobState.COMPLETE, JobState.FAILED, JobState.CANCELLED)
+
+MOVES: dict[str, frozenset[str]] = {
+    JobState.PLANNED: frozenset({JobState.RUNNING, JobState.PAUSED, JobState.FAILED, JobState.CANCELLED}),
+    # A node may report its last shard after the pause: what is complete is complete.
+    JobState.PAUSED: frozenset({JobState.RUNNING, JobState.COMPLETE, JobState.FAILED, JobState.CANCELLED}),
+    JobState.RUNNING: frozenset({JobState.PAUSED, JobState.COMPLETE, JobState.FAILED, JobState.CANCELLED}),
+    JobState.COMPLETE: frozenset(),
+    JobState.FAILED: frozenset(),
+    JobState.CANCELLED: frozenset(),
+}
+
+
+class JobQuerySet(models.QuerySet["Job"]):
+    def open(self) -> JobQuerySet:
+        """Jobs that have not ended."""
+        return self.filter(state__in=OPEN_STATES)
+
+
+class Job(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    cell = models.CharField(max_length=63, default="main", editable=False)
+    name = models.CharField(max_length=200, blank=True)
+    source = models.CharField(max_length=1024, help_text="gs://bucket/object, gs://bucket/prefix/ or a manifest")
+    topology = models.CharField(max_length=8, choices=Topology, default=Topology.MESH)
+    destination = models.CharField(max_length=1024, help_text="folder below each node's data directory")
+    selector = models.JSONField(default=dict, help_text="which nodes it is for")
+    priority = models.IntegerField(default=0, help_text="a higher one goes first")
+    gcs_slots = models.PositiveIntegerField(default=4, help_text="reads from the bucket at once")
+    upload_slots = models.PositiveIntegerField(
+        null=True, blank=True, help_text="uploads at once of a node, if less than its own"
+    )
+    download_slots = models.PositiveIntegerField(
+        null=True, blank=True, help_text="downloads at once of a node, if less than its own"
+    )
+
+    size = models.BigIntegerField(help_text="bytes of the payload")
+    file_count = models.PositiveIntegerField()
+    shard_size = models.BigIntegerField()
+    shard_count = models.PositiveIntegerField()
+
+    state = models.CharField(max_length=9, choices=JobState, default=JobState.PLANNED)
+    error = models.TextField(blank=True)
+    bytes_from_gcs = models.BigIntegerField(default=0)
+    bytes_from_peers = models.BigIntegerField(default=0)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="jobs"
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    purged_at = models.DateTimeField(null=True, blank=True, help_text="when its files were ordered off the nodes")
+
+    objects = JobQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "id"]
+        permissions = [("cancel_job", "Can cancel a job"), ("purge_job", "Can remove a job's files from the nodes")]
+        constraints = [
+            models.CheckConstraint(condition=Q(state__in=JobState.values), name="job_state_known"),
+            models.CheckConstraint(condition=Q(topology__in=Topology.values), name="job_topology_known"),
+            models.CheckConstraint(
+                condition=Q(size__gt=0, shard_size__gt=0, shard_count__gt=0, file_count__gt=0), name="job_has_bytes"
+            ),
+            models.CheckConstraint(condition=Q(gcs_slots__gte=1), name="job_reads_the_bucket"),
+            models.CheckConstraint(
+                condition=Q(state__in=FINAL_STATES, finished_at__isnull=False)
+                | Q(state__in=OPEN_STATES, finished_at__isnull=True),
+                name="job_finished_when_it_ended",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["-created_at", "id"], name="job_newest_first"),
+            models.Index(fields=["state", "-created_at"], name="job_by_state"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or f"{self.source} {self.id.hex[:8]}"
+
+    def get_absolute_url(self) -> str:
+        from django.urls import reverse
+
+        return reverse("job", args=[self.id])
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN_STATES
+
+    @property
+    def amplification(self) -> float:
+        """Bytes out of the bucket, divided by the payload: 1.0 is the least that a cold fleet can do."""
+        return self.bytes_from_gcs / self.size
+
+    def move_to(self, state: str, *, error: str = "", at: datetime | None = None) -> None:
+        """Changes the state here and in the database, or raises InvalidTransition and changes nothing.
+
+        The change is one conditional UPDATE, so of two processes that end a job at once one wins and the other is
+        told. Moving to the state that the job is in does nothing.
+        """
+        if state == self.state:
+            return
+        if state not in MOVES[self.state]:
+            raise InvalidTransition(f"job {self.id.hex} is {self.state} and cannot become {state}")
+        now = at or timezone.now()
+        changes: dict[str, object] = {"state": state}
+        if error:
+            changes["error"] = error
+        if state in FINAL_STATES:
+            changes["finished_at"] = now
+        if state == JobState.RUNNING and self.started_at is None:
+            changes["started_at"] = now
+        if not Job.objects.filter(pk=self.pk, state=self.state).update(**changes):
+            self.refresh_from_db(fields=["state"])
+            raise InvalidTransition(f"job {self.id.hex} became {self.state} meanwhile and cannot become {state}")
+        for name, value in changes.items():
+            setattr(self, name, value)
+
+
+class JobDocument(models.Model):
+    """The plan as the nodes get it, kept apart from Job since it may have megabytes: Redis is rebuilt from it."""
+
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, primary_key=True, related_name="document")
+    text = models.TextField()
+
+    def __str__(self) -> str:
+        return f"plan of {self.job_id}"

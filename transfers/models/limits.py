@@ -1,0 +1,3 @@
+"""Bounds of stored values."""
+
+MAX_CRC32C = 2**32 - 1

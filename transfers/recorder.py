@@ -1,0 +1,243 @@
+"""Folds the scheduler's events into the record, a batch a transaction.
+
+The position in the stream is a row that is written in the same transaction, and only if it stands where the batch was
+read from: an event counts once, whatever crashes and however many recorders run.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from django.db import connection, transaction
+
+from nodes.models import Node, NodeState
+from transfers.errors import InvalidTransition
+from transfers.models import Job, JobNode, JobNodeState, JobState, Shard, StreamCursor, Transfer
+from transfers.scheduler.types import GCS, Event
+
+logger = logging.getLogger(__name__)
+
+BEGINNING = "0-0"
+BATCH = 1000
+ENDS = {"done", "failed", "expired", "corrupt"}  # the kinds that end a transfer
+NODE_STATES = {"node_registered": NodeState.LIVE, "node_dead": NodeState.DEAD, "node_left": NodeState.LEFT}
+
+
+def position(cell: str) -> str:
+    """How far the stream has been folded."""
+    row, _ = StreamCursor.objects.get_or_create(cell=cell, defaults={"position": BEGINNING})
+    return row.position
+
+
+def follow(cell: str, read_from: str, last: str) -> str:
+    """The position to read from next when nothing came after `read_from` and the stream ends at `last`.
+
+    A stream that ends before our position is another one: Redis lost its data, or went back to an older copy. What
+    that copy still holds was folded before, so we go on from its end, and nothing counts twice.
+    """
+    if _order(last) >= _order(read_from):
+        return read_from
+    logger.warning("the event stream began anew cell=%s was_at=%s now_at=%s", cell, read_from, last)
+    StreamCursor.objects.filter(cell=cell, position=read_from).update(position=last)
+    return last
+
+
+def fold(cell: str, read_from: str, events: Sequence[Event]) -> bool:
+    """Writes what the events say; False, and nothing written, if another recorder had moved the position.
+
+    Cost: about ten statements a batch besides the rows themselves, whatever the number of nodes and jobs.
+    """
+    if not events:
+        return True
+    with transaction.atomic():
+        cursor = StreamCursor.objects.select_for_update().get(cell=cell)
+        if cursor.position != read_from:
+            return False
+        _Batch(cell, events).write()
+        cursor.position = events[-1].cursor
+        cursor.save(update_fields=["position", "moved_at"])
+    return True
+
+
+@dataclass
+class _Progress:
+    """What a batch adds to one node of one job."""
+
+    gcs: int = 0
+    peers: int = 0
+    failures: int = 0
+    first: datetime | None = None
+
+
+@dataclass
+class _Batch:
+    """Events, gathered by what they change."""
+
+    cell: str
+    events: Sequence[Event]
+    jobs: dict[str, Job] = field(default_factory=dict)
+    nodes: dict[str, int] = field(default_factory=dict)
+
+    def write(self) -> None:
+        self._look_up()
+        self._node_states()
+        self._enrolments()
+        self._transfers()
+        self._digests()
+        self._job_node_ends()
+        self._job_states()
+
+    def _of(self, *kinds: str) -> Iterable[tuple[Event, Job]]:
+        """The events of these kinds whose job is in the record."""
+        for event in self.events:
+            if event.kind in kinds and (job := self.jobs.get(event.fields.get("job", ""))):
+                yield event, job
+
+    def _look_up(self) -> None:
+        wanted = {event.fields["job"] for event in self.events if "job" in event.fields}
+        self.jobs = {job.id.hex: job for job in Job.objects.filter(id__in=[uuid.UUID(hex=job) for job in wanted])}
+        if strangers := wanted - self.jobs.keys():
+            logger.warning("events of jobs that are not in the record cell=%s jobs=%s", self.cell, ",".join(strangers))
+        names = {event.fields[key] for event in self.events for key in ("node", "source") if event.fields.get(key)}
+        known = Node.objects.filter(cell=self.cell)
+        self.nodes = dict(known.filter(name__in=names).values_list("name", "id"))
+        if new := sorted(names - self.nodes.keys()):
+            Node.objects.bulk_create([Node(cell=self.cell, name=name) for name in new], ignore_conflicts=True)
+            self.nodes |= dict(known.filter(name__in=new).values_list("name", "id"))
+
+    def _node_states(self) -> None:
+        latest = {e.fields["node"]: NODE_STATES[e.kind] for e in self.events if e.kind in NODE_STATES}
+        by_state: dict[str, list[str]] = defaultdict(list)
+        for name, latest_state in latest.items():
+            by_state[latest_state].append(name)
+        for state, names in by_state.items():
+            Node.objects.filter(cell=self.cell, name__in=names).update(state=state)
+
+    def _enrolments(self) -> None:
+        pairs = {(job.id, self.nodes[event.fields["node"]]) for event, job in self._of("enrolled")}
+        JobNode.objects.bulk_create(
+            [JobNode(job_id=job, node_id=node) for job, node in pairs], ignore_conflicts=True, batch_size=BATCH
+        )
+
+    def _transfers(self) -> None:
+        rows: list[Transfer] = []
+        progress: dict[tuple[uuid.UUID, int], _Progress] = defaultdict(_Progress)
+        totals: dict[uuid.UUID, _Progress] = defaultdict(_Progress)
+        for event, job in self._of(*ENDS):
+            fields, at = event.fields, _time(event)
+            source, moved = fields.get("source", GCS), int(fields.get("bytes") or 0)
+            node = self.nodes[fields["node"]]
+            rows.append(
+                Transfer(
+                    job_id=job.id,
+                    node_id=node,
+                    source_id=self.nodes[source] if source != GCS else None,
+                    shard=int(fields["shard"]),
+                    outcome=event.kind,
+                    why=fields.get("why", "")[:200],
+                    bytes=moved,
+                    milliseconds=int(fields.get("ms") or 0),
+                    ended_at=at,
+                )
+            )
+            for entry in (progress[job.id, node], totals[job.id]):
+                # Bytes of tries that failed left the bucket too, and count.
+                entry.gcs += moved if source == GCS else 0
+                entry.peers += moved if source != GCS else 0
+                entry.failures += event.kind != "done"
+                entry.first = entry.first or at
+        Transfer.objects.bulk_create(rows, batch_size=BATCH)
+        _add_progress(progress)
+        for job_id, total in totals.items():
+            job = self.jobs[job_id.hex]
+            job.bytes_from_gcs += total.gcs
+            job.bytes_from_peers += total.peers
+            Job.objects.filter(pk=job_id).update(
+                bytes_from_gcs=job.bytes_from_gcs, bytes_from_peers=job.bytes_from_peers
+            )
+
+    def _digests(self) -> None:
+        """Of shards read from the bucket; peers were checked against these."""
+        for job_id, found in self._found_digests().items():
+            shards = list(Shard.objects.filter(job_id=job_id, index__in=list(found)).only("id", "index", "crc32c"))
+            changed = [shard for shard in shards if shard.crc32c != found[shard.index]]
+            for shard in changed:
+                shard.crc32c = found[shard.index]
+            Shard.objects.bulk_update(changed, ["crc32c"], batch_size=BATCH // 2)
+
+    def _found_digests(self) -> dict[uuid.UUID, dict[int, int]]:
+        found: dict[uuid.UUID, dict[int, int]] = defaultdict(dict)
+        for event, job in self._of("done"):
+            if event.fields.get("source", GCS) == GCS and event.fields.get("crc"):
+                found[job.id][int(event.fields["shard"])] = int(event.fields["crc"])
+        return found
+
+    def _job_node_ends(self) -> None:
+        for event, job in self._of("node_done", "node_failed"):
+            done = event.kind == "node_done"
+            changes: dict[str, object] = {
+                "state": JobNodeState.DONE if done else JobNodeState.FAILED,
+                "finished_at": _time(event),
+                "error": "" if done else event.fields.get("why", ""),
+            }
+            if done:
+                changes["shards_held"] = job.shard_count
+            # The first end is the end: after Redis lost its data every node says again that it is done.
+            JobNode.objects.filter(job_id=job.id, node_id=self.nodes[event.fields["node"]]).exclude(
+                state=changes["state"]
+            ).update(**changes)
+
+    def _job_states(self) -> None:
+        for event, job in self._of("job_state"):
+            state, why = event.fields.get("state", ""), event.fields.get("why", "")
+            if state not in JobState.values:
+                logger.warning("unknown state of a job job=%s state=%s", job.id.hex, state)
+                continue
+            try:
+                job.move_to(state, error=why, at=_time(event))
+            except InvalidTransition as error:
+                logger.info("state not recorded job=%s reason=%s", job.id.hex, error)
+
+
+def _add_progress(progress: dict[tuple[uuid.UUID, int], _Progress]) -> None:
+    """One prepared statement for all nodes of the batch: at 1,000 nodes a tenth of the time that bulk_update takes."""
+    if not progress:
+        return
+    ids = {
+        (job_id, node_id): pk
+        for pk, job_id, node_id in JobNode.objects.filter(
+            job_id__in={job for job, _ in progress}, node_id__in={node for _, node in progress}
+        ).values_list("pk", "job_id", "node_id")
+    }
+    missing = [key for key in progress if key not in ids]
+    if missing:  # an event of a node whose enrolment was before our time
+        JobNode.objects.bulk_create([JobNode(job_id=j, node_id=n) for j, n in missing], ignore_conflicts=True)
+        for job_id, node_id in missing:
+            ids[job_id, node_id] = JobNode.objects.only("pk").get(job_id=job_id, node_id=node_id).pk
+    adapt = connection.ops.adapt_datetimefield_value
+    rows = [
+        (add.gcs, add.peers, add.failures, JobNodeState.ENROLLED, JobNodeState.MOVING, adapt(add.first), ids[key])
+        for key, add in progress.items()
+    ]
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "UPDATE transfers_jobnode SET"
+            " bytes_from_gcs = bytes_from_gcs + %s, bytes_from_peers = bytes_from_peers + %s,"
+            " failures = failures + %s, state = CASE WHEN state = %s THEN %s ELSE state END,"
+            " started_at = COALESCE(started_at, %s) WHERE id = %s",
+            rows,
+        )
+
+
+def _time(event: Event) -> datetime:
+    return datetime.fromtimestamp(event.at / 1000, UTC)
+
+
+def _order(cursor: str) -> tuple[int, int]:
+    milliseconds, _, sequence = cursor.partition("-")
+    return int(milliseconds), int(sequence or 0)

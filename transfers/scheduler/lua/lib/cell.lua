@@ -1,0 +1,68 @@
+-- cell: what every script starts with: the cell's prefix, the time, a seeded random, events, nodes by name.
+--
+-- KEYS[1] the cell's prefix, which carries the hash tag: every key of the cell is in one slot
+-- ARGV[1] now, in ms: a script never reads a clock
+-- ARGV[2] random seed: Redis's own generator starts from the same seed in every call
+
+local P = KEYS[1]
+local NOW = tonumber(ARGV[1])
+math.randomseed(tonumber(ARGV[2]))
+
+local call = redis.call
+local EVENTS_KEPT = 200000
+
+local function event(kind, ...)
+  call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*', 't', NOW, 'e', kind, ...)
+end
+
+-- A Lua list as JSON: cjson writes an empty table as an object.
+local function json_list(list)
+  if #list == 0 then
+    return '[]'
+  end
+  return cjson.encode(list)
+end
+
+local function node_key(i) return P .. 'n:' .. i end
+-- Of one start of the node: whoever still waits there for an earlier one gets nothing that is meant for this one.
+local function inbox_key(i) return node_key(i) .. ':in:' .. (redis.call('HGET', node_key(i), 'epoch') or '') end
+local function job_key(job) return P .. 'j:' .. job end
+local function index_of(name) return call('HGET', P .. 'nodes', name) end
+local function name_of(i) return call('HGET', P .. 'names', i) or '' end
+
+-- The index of a node by name; a node is given one when it is first heard of, registered or enrolled.
+local function ensure_index(name)
+  local i = index_of(name)
+  if i then
+    return i
+  end
+  i = tostring(call('INCR', P .. 'node_seq') - 1)
+  call('HSET', P .. 'nodes', name, i)
+  call('HSET', P .. 'names', i, name)
+  call('HSET', node_key(i), 'state', 'absent', 'up', 0, 'down', 0, 'gcs', 0, 'epoch', 0)
+  return i
+end
+
+-- A hash as a Lua table.
+local function load_hash(key)
+  local flat = call('HGETALL', key)
+  if flat.map then
+    return flat.map
+  end
+  local out = {}
+  for k = 1, #flat, 2 do
+    out[flat[k]] = flat[k + 1]
+  end
+  return out
+end
+
+local function number(value) return tonumber(value or 0) or 0 end
+
+-- True when node i, at this epoch, is the one that Redis knows as alive.
+local function is_current(i, epoch)
+  if not i then
+    return false
+  end
+  local known = call('HMGET', node_key(i), 'epoch', 'state')
+  return known[1] == epoch and (known[2] == 'live' or known[2] == 'draining')
+end

@@ -1,0 +1,28 @@
+-- ending: a job that ends before its time frees all that it holds.
+
+local function end_job(job_id, state, why)
+  local job = job_key(job_id)
+  call('HSET', job, 'state', state, 'reason', why)
+  local sources = {}
+  for _, id in ipairs(call('SMEMBERS', job .. ':leases')) do
+    local l = release(id)
+    if l then
+      call('SADD', node_key(l.dst) .. ':dropped', id)
+      if l.src ~= '' then
+        sources[l.src] = true
+      end
+    end
+  end
+  local order = cjson.encode({ op = 'cancel', job = job_id })
+  for _, i in ipairs(call('HKEYS', job .. ':members')) do
+    call('ZREM', node_key(i) .. ':jobs', job_id)
+    if call('HGET', job .. ':members', i) ~= 'done' then
+      call('RPUSH', node_key(i) .. ':orders', order)
+    end
+  end
+  call('DEL', job .. ':parked')
+  event('job_state', 'job', job_id, 'state', state, 'why', why)
+  for src in pairs(sources) do
+    wake_for_uploader(src)
+  end
+end

@@ -1,0 +1,53 @@
+-- next: end the transfers that a node reports, make every match that this allows, and give the node what it asks for.
+--
+-- ARGV  now, seed, node, epoch, request id, want, reports as JSON [{lease, outcome, crc32c, bytes, ms, why}]
+-- Reply JSON {assignments, parked, unsettled, rejected, stale, finished}, or "stale" for an unknown node or epoch
+-- Cost  O(reports + want) matches, each bounded by the constants of lib/match.lua; never O(nodes) or O(shards)
+--
+-- Promises: the slots of a reported lease are freed here, exactly once. A repeated request id changes nothing and gives the
+-- first reply. A node that got less than it wanted is parked: later matches go to its inbox.
+-- include lib/cell.lua
+-- include lib/ticket.lua
+-- include lib/bits.lua
+-- include lib/holdings.lua
+-- include lib/leases.lua
+-- include lib/match.lua
+-- include lib/reports.lua
+
+local i = index_of(ARGV[3])
+if not is_current(i, ARGV[4]) then
+  return 'stale'
+end
+local key = node_key(i)
+local last = call('HMGET', key, 'request', 'reply')
+if ARGV[5] ~= '' and last[1] == ARGV[5] then
+  return last[2]
+end
+local outcome = apply_reports(i, cjson.decode(ARGV[7]))
+local want = tonumber(ARGV[6])
+local given = {}
+-- what was matched for it while it was parked, and not yet taken
+for _, waiting in ipairs(call('LRANGE', inbox_key(i), 0, -1)) do
+  given[#given + 1] = waiting
+end
+call('DEL', inbox_key(i))
+local left = math.max(want - #given, 0)
+if left > 0 then
+  left = left - feed(i, left, function(assignment) given[#given + 1] = cjson.encode(assignment) end)
+end
+set_parked(i, left)
+for src in pairs(outcome.uploaders) do
+  wake_for_uploader(src)
+end
+for job_id in pairs(outcome.jobs) do
+  wake_for_bucket(job_id)
+end
+wake_for_uploader(i)
+if #given > 0 then
+  wake_successors(i)
+end
+local reply = '{"assignments":[' .. table.concat(given, ',') .. '],"parked":' .. (left > 0 and 'true' or 'false')
+  .. ',"unsettled":' .. json_list(outcome.unsettled) .. ',"rejected":' .. json_list(outcome.rejected)
+  .. ',"stale":' .. json_list(outcome.stale) .. ',"finished":' .. json_list(outcome.finished) .. '}'
+call('HSET', key, 'request', ARGV[5], 'reply', reply)
+return reply

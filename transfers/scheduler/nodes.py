@@ -1,0 +1,81 @@
+"""What concerns nodes: registering, heartbeats, leaving, orders."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from transfers.errors import NotEnrolled
+from transfers.scheduler.base import Base, compact, text
+from transfers.scheduler.types import Heartbeat, HeartbeatReply, NodeInfo, Registration
+
+
+class NodeCalls(Base):
+    def set_enrolment_keys(self, digests: Sequence[str]) -> None:
+        """Let nodes register with keys that have these SHA-256 digests (hex), and with no others."""
+        key = self._keys("enrolment")
+        with self._client.pipeline(transaction=True) as pipe:
+            pipe.delete(key)
+            if digests:
+                pipe.sadd(key, *digests)
+            pipe.execute()
+
+    def register(self, node: NodeInfo, enrolment_key: str) -> Registration:
+        """Present a node. What an earlier start of it held counts no longer until it is announced.
+
+        Raises NotEnrolled when the cell does not know the key.
+        """
+        digest = hashlib.sha256(enrolment_key.encode()).hexdigest()
+        reply = self._run("register", digest, compact({**asdict(node), "labels": dict(node.labels)}))
+        if int(reply[0]) == -1:
+            raise NotEnrolled(f"node {node.name} has no valid enrolment key; get one from the coordinator")
+        return Registration(epoch=int(reply[0]), jobs=tuple(json.loads(reply[1])))
+
+    def heartbeat(self, beat: Heartbeat) -> HeartbeatReply:
+        """Say that a node lives and how far its transfers are; gives what it has to know."""
+        body = {
+            "progress": dict(beat.progress),
+            "disk_free": beat.disk_free,
+            "rate_up": beat.rate_up,
+            "rate_down": beat.rate_down,
+            "rate_gcs": beat.rate_gcs,
+        }
+        reply: dict[str, Any] = json.loads(self._run("heartbeat", beat.node, beat.epoch, compact(body)))
+        return HeartbeatReply(
+            known=reply["known"],
+            jobs=tuple(reply.get("jobs", ())),
+            cancelled=tuple(reply.get("cancelled", ())),
+            orders=tuple(reply.get("orders", ())),
+            draining=reply.get("draining", False),
+        )
+
+    def leave(self, node: str) -> None:
+        """A node's goodbye: its leases are freed and its copies discounted at once."""
+        self._run("leave", node, "left", "left")
+
+    def set_draining(self, node: str, draining: bool) -> None:
+        """A draining node takes nothing new and still serves what it has."""
+        self._run("node_set", node, "draining", int(draining))
+
+    def order(self, node: str, order: Mapping[str, Any]) -> None:
+        """Queue an order that the node gets with its next heartbeat."""
+        self._run("node_set", node, "order", compact(dict(order)))
+
+    def set_caps(
+        self,
+        node: str,
+        upload_slots: int | None = None,
+        download_slots: int | None = None,
+        gcs_slots: int | None = None,
+    ) -> None:
+        """Change a node's slots, now and for its later starts."""
+        for name, value in (("cap_up", upload_slots), ("cap_down", download_slots), ("cap_gcs", gcs_slots)):
+            if value is not None:
+                self._run("node_set", node, name, value)
+
+    def _index(self, node: str) -> str | None:
+        found = self._client.hget(self._keys("nodes"), node)
+        return None if found is None else text(found)

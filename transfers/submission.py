@@ -1,0 +1,198 @@
+"""What people do to jobs: submit, pause, resume, cancel, purge. The one way in for API, commands, admin and demo.
+
+The record comes first. If Redis cannot be reached at that moment the change is in the record all the same, and the
+coordinator's planner brings it to the scheduler as soon as it can.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import redis
+from django.db import transaction
+from django.utils import timezone
+
+from nodes.mirror import mirror_nodes
+from nodes.models import Node
+from transfers.errors import InvalidTransition, NoSuchJob
+from transfers.links import Links, get_links
+from transfers.models import Job, JobDocument, JobFile, JobNode, JobState, Shard
+from transfers.planning import JobPlan, JobRequest, NodeFacts, parse_source, plan_job
+from transfers.publishing import publish
+from transfers.sources import list_source
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser, User
+
+logger = logging.getLogger(__name__)
+BATCH = 1000
+
+
+def submit(request: Mapping[str, Any], user: User | AnonymousUser | None = None, links: Links | None = None) -> Job:
+    """Plans a job, records it, gives it to the scheduler and wakes its nodes.
+
+    request: plain values, see planning.JobRequest. Raises PlanError that names the field, SourceBusy when the bucket
+    cannot be asked.
+    """
+    links = links or get_links()
+    wanted = JobRequest.from_dict(request)
+    nodes = node_facts(links)
+    listing = list_source(links.bucket, parse_source(wanted.source))
+    job = record(plan_job(wanted, listing, nodes), links.cell, user)
+    logger.info(
+        "submitted job=%s source=%s topology=%s size=%d shards=%d",
+        job.id.hex,
+        job.source,
+        job.topology,
+        job.size,
+        job.shard_count,
+    )
+    try:
+        links.nudge(job.id.hex, publish(job, links))
+    except redis.RedisError as error:
+        logger.warning("not published yet job=%s error=%s", job.id.hex, error)
+    return job
+
+
+def node_facts(links: Links) -> list[NodeFacts]:
+    """The fleet as it is now, by the scheduler; as it was last, by the record, when Redis cannot be reached."""
+    try:
+        views = links.scheduler.nodes()
+    except redis.RedisError as error:
+        logger.warning("planning with the recorded nodes error=%s", error)
+        rows = Node.objects.filter(cell=links.cell)
+        return [NodeFacts(row.name, row.state, row.labels, row.disk_free if row.disk_total else None) for row in rows]
+    mirror_nodes(links.cell, views)
+    return [
+        NodeFacts(view.name, view.state, view.labels, view.disk_free if view.disk_total else None) for view in views
+    ]
+
+
+def record(plan: JobPlan, cell: str, user: User | AnonymousUser | None = None) -> Job:
+    """The plan as rows, all or none."""
+    request, layout = plan.request, plan.layout
+    job = Job(
+        cell=cell,
+        name=request.name,
+        source=request.source,
+        topology=request.topology,
+        destination=plan.destination,
+        selector=dict(request.nodes),
+        priority=request.priority,
+        gcs_slots=request.gcs_slots,
+        upload_slots=request.upload_slots,
+        download_slots=request.download_slots,
+        size=layout.size,
+        file_count=len(layout.files),
+        shard_size=layout.shard_size,
+        shard_count=layout.shard_count,
+        created_by=user if user is not None and user.is_authenticated else None,
+    )
+    with transaction.atomic():
+        job.save(force_insert=True)
+        JobDocument.objects.create(job=job, text=plan.document(job.id.hex))
+        JobFile.objects.bulk_create(_files(job, plan), batch_size=BATCH)
+        Shard.objects.bulk_create(_shards(job, plan), batch_size=BATCH)
+        enlist(job, plan.nodes)
+    return job
+
+
+def _files(job: Job, plan: JobPlan) -> Iterable[JobFile]:
+    offset = 0
+    for index, (file, origin) in enumerate(zip(plan.layout.files, plan.origins, strict=True)):
+        yield JobFile(
+            job=job,
+            index=index,
+            name=file.name,
+            size=file.size,
+            crc32c=file.crc32c,
+            offset=offset,
+            object=f"gs://{origin.bucket}/{origin.name}" if origin else "",
+            generation=origin.generation if origin else None,
+        )
+        offset += file.size
+
+
+def _shards(job: Job, plan: JobPlan) -> Iterable[Shard]:
+    """A manifest's shards are whole objects, so their digests are known before a byte moves."""
+    known = plan.layout.objects if plan.layout.cuts is not None else None
+    for index in range(plan.layout.shard_count):
+        offset, length = plan.layout.shard_range(index)
+        yield Shard(job=job, index=index, offset=offset, size=length, crc32c=known[index].crc32c if known else None)
+
+
+def enlist(job: Job, names: Iterable[str]) -> None:
+    """Puts nodes on the job's list in the record; those that are on it stay as they are."""
+    nodes = {node.name: node for node in Node.objects.filter(cell=job.cell, name__in=list(names))}
+    JobNode.objects.bulk_create(
+        [JobNode(job=job, node=nodes[name]) for name in names if name in nodes], batch_size=BATCH, ignore_conflicts=True
+    )
+
+
+def pause(job: Job, links: Links | None = None) -> None:
+    """No shard begins after this; what is under way ends. Raises InvalidTransition."""
+    job.move_to(JobState.PAUSED)
+    _tell(links, job, "paused")
+
+
+def resume(job: Job, links: Links | None = None) -> None:
+    """Goes on after a pause. Raises InvalidTransition."""
+    if job.state == JobState.PLANNED:
+        raise InvalidTransition(f"job {job.id.hex} is planned and begins by itself")
+    job.move_to(JobState.RUNNING)
+    _tell(links, job, "running")
+
+
+def _tell(links: Links | None, job: Job, state: Literal["paused", "running"]) -> None:
+    links = links or get_links()
+    try:
+        links.scheduler.set_state(job.id.hex, state)
+        if state == "running":
+            links.nudge(job.id.hex, unfinished_nodes(job))
+    except NoSuchJob:
+        logger.info("the scheduler does not have it yet job=%s state=%s", job.id.hex, state)
+    except redis.RedisError as error:
+        logger.warning("state not published yet job=%s state=%s error=%s", job.id.hex, state, error)
+
+
+def cancel(job: Job, reason: str = "", links: Links | None = None) -> None:
+    """Ends a job: nodes stop at once and remove what is unfinished; finished files stay. Raises InvalidTransition."""
+    links = links or get_links()
+    if not job.is_open:
+        raise InvalidTransition(f"job {job.id.hex} is {job.state} and cannot be cancelled")
+    job.move_to(JobState.CANCELLED, error=reason)
+    logger.info("cancelled job=%s reason=%s", job.id.hex, reason)
+    try:
+        links.scheduler.cancel(job.id.hex, reason)
+    except NoSuchJob:
+        logger.info("the scheduler did not have it job=%s", job.id.hex)
+    except redis.RedisError as error:
+        logger.warning("cancel not published yet job=%s error=%s", job.id.hex, error)
+
+
+def purge(job: Job, links: Links | None = None) -> int:
+    """Orders the job's files off its nodes and out of the scheduler; gives how many nodes were told.
+
+    Raises InvalidTransition for an open job, and the Redis error when the order could not be given: do it again then.
+    """
+    links = links or get_links()
+    if job.is_open:
+        raise InvalidTransition(f"job {job.id.hex} is {job.state}: cancel it before its files are removed")
+    names = list(JobNode.objects.filter(job=job).values_list("node__name", flat=True))
+    for name in names:
+        links.scheduler.order(name, {"op": "purge", "job": job.id.hex})
+    links.scheduler.forget(job.id.hex)
+    Job.objects.filter(pk=job.pk).update(purged_at=timezone.now())
+    logger.info("purged job=%s nodes=%d", job.id.hex, len(names))
+    return len(names)
+
+
+def unfinished_nodes(job: Job) -> list[str]:
+    """The live nodes that still have work to do for the job, by the record."""
+    return list(
+        JobNode.objects.filter(job=job, state__in=["enrolled", "moving"], node__state__in=["live", "draining"])
+        .order_by("id")
+        .values_list("node__name", flat=True)
+    )

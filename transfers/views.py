@@ -1,0 +1,92 @@
+"""The pages: a list of jobs, and one job live."""
+
+from __future__ import annotations
+
+import uuid
+
+import redis
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required, permission_required
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from nodes.labels import describe
+from nodes.models import Node, NodeState
+from transfers import submission
+from transfers.api.views import with_counts
+from transfers.errors import InvalidTransition
+from transfers.links import get_links
+from transfers.live.feed import stream
+from transfers.models import Job, JobState
+
+PAGE_SIZE = 25
+SHOWN_FILES = 200
+
+
+@require_safe
+@login_required
+@permission_required("transfers.view_job", raise_exception=True)
+def jobs(request: HttpRequest) -> HttpResponse:
+    """Jobs, newest first, and the fleet in a line."""
+    state = request.GET.get("state", "")
+    rows = with_counts(Job.objects.filter(cell=settings.FDIST_CELL).select_related("created_by"))
+    if state in JobState.values:
+        rows = rows.filter(state=state)
+    page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
+    fleet = Node.objects.filter(cell=settings.FDIST_CELL)
+    context = {
+        "page": page,
+        "state": state,
+        "states": JobState.choices,
+        "live_nodes": fleet.filter(state=NodeState.LIVE).count(),
+        "all_nodes": fleet.count(),
+    }
+    return render(request, "transfers/jobs.html", context)
+
+
+@require_safe
+@login_required
+@permission_required("transfers.view_job", raise_exception=True)
+def job(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """The frame of a job's live page; what moves comes by `job_events`."""
+    found = get_object_or_404(Job.objects.select_related("created_by"), pk=pk, cell=settings.FDIST_CELL)
+    context = {
+        "job": found,
+        "for_nodes": describe(found.selector),
+        "files": found.files.all()[:SHOWN_FILES],
+        "files_left_out": max(0, found.file_count - SHOWN_FILES),
+        "may_cancel": found.is_open and request.user.has_perm("transfers.cancel_job"),
+    }
+    return render(request, "transfers/job.html", context)
+
+
+@require_safe
+async def job_events(request: HttpRequest, pk: uuid.UUID) -> HttpResponse | StreamingHttpResponse:
+    """Server-sent events of a job, see transfers.live. 403 without a session, so that the page stops asking."""
+    user = await request.auser()
+    if not user.is_authenticated or not await user.ahas_perm("transfers.view_job"):
+        return HttpResponse("log in first", status=403, content_type="text/plain")
+    if not await Job.objects.filter(pk=pk, cell=settings.FDIST_CELL).aexists():
+        return HttpResponse("no such job", status=404, content_type="text/plain")
+    response = StreamingHttpResponse(stream(get_links(), pk), content_type="text/event-stream")
+    response["Cache-Control"] = "no-cache, no-transform"
+    response["X-Accel-Buffering"] = "no"
+    return response
+
+
+@require_POST
+@login_required
+@permission_required("transfers.cancel_job", raise_exception=True)
+def cancel_job(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """The button on the page."""
+    found = get_object_or_404(Job, pk=pk, cell=settings.FDIST_CELL)
+    try:
+        submission.cancel(found, f"cancelled by {request.user}")
+    except InvalidTransition as error:
+        messages.error(request, str(error))
+    except redis.RedisError as error:
+        messages.warning(request, f"Cancelled in the record; the scheduler will be told later ({error}).")
+    return redirect("job", pk=pk)
