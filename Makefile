@@ -29,7 +29,7 @@ test: $(READY) ## every test; what needs root or a Debian package is skipped wit
 lint: $(READY) ## what CI checks beside the tests: style, types, layers
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy transfers/scheduler transfers/dataplane transfers/errors.py
+	@$(BIN)/mypy fdist_site nodes transfers
 	@$(BIN)/lint-imports
 
 format: $(READY) ## lay the code out as ruff likes it

@@ -25,13 +25,19 @@ BROKER_TRANSPORT_OPTIONS = {
 }
 
 
-def make_app(broker_url: str, node: str = "") -> Celery:
+class FdistCelery(Celery):
+    """With where an agent that runs in its worker gets its configuration."""
+
+    agent_config = staticmethod(conf.agent_config)
+
+
+def make_app(broker_url: str, node: str = "") -> FdistCelery:
     """An application on the broker; the parts that only a worker needs are imported when a worker starts.
 
     node: whose worker it is; its queue is declared here, since one that only the command line names would leave
     bindings in the broker for ever.
     """
-    app = Celery("fdist", broker=broker_url, set_as_current=False)
+    app = FdistCelery("fdist", broker=broker_url, set_as_current=False)
     app.conf.update(
         broker_transport_options=BROKER_TRANSPORT_OPTIONS,
         broker_connection_retry_on_startup=True,
@@ -56,7 +62,6 @@ def make_app(broker_url: str, node: str = "") -> Celery:
         include=["nodes.agent.tasks"],
     )
     app.steps["worker"].add("nodes.agent.bootstep:AgentStep")
-    app.agent_config = conf.agent_config
     return app
 
 

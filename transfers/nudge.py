@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
@@ -45,10 +45,11 @@ def nudge(app: Celery, job: str, nodes: Iterable[str]) -> int:
             connection.ensure_connection(max_retries=CONNECT_RETRIES, interval_start=0)
             producer = app.amqp.Producer(connection)
             for node in nodes:
+                queue: Any = node_queue(node)  # Celery's stubs know queues by name alone
                 app.send_task(
                     DRAIN_TASK,
                     kwargs={"job": job},
-                    queue=node_queue(node),
+                    queue=queue,
                     producer=producer,
                     expires=EXPIRES,
                     ignore_result=True,

@@ -32,7 +32,8 @@ def publish(job: Job, links: Links) -> list[str]:
     and announce them, so nothing that any node holds is read from the bucket again.
     """
     scheduler = links.scheduler
-    digests = dict(job.shards.exclude(crc32c=None).values_list("index", "crc32c"))
+    known = job.shards.exclude(crc32c=None).values_list("index", "crc32c")
+    digests = {index: crc32c for index, crc32c in known if crc32c is not None}
     scheduler.create_job(spec_of(job), job.document.text, digests)
     names = list(
         JobNode.objects.filter(job=job)

@@ -46,7 +46,7 @@ class AgentStep(bootsteps.StartStopStep):
     `agent_config` gives the agent's configuration.
     """
 
-    requires = {"celery.worker.components:Pool"}
+    requires = ("celery.worker.components:Pool",)
 
     def start(self, worker: Any) -> None:
         agent = Agent(worker.app.agent_config())
@@ -58,4 +58,5 @@ class AgentStep(bootsteps.StartStopStep):
             _running.pop().stop()
         end_long_poll(worker)
 
-    terminate = stop
+    def terminate(self, worker: Any) -> None:
+        self.stop(worker)

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from nodes.agent.rates import Limiter
 from transfers.dataplane.layout import Layout
+from transfers.dataplane.ratelimit import Limiter
 from transfers.dataplane.store import ShardWriter
 from transfers.errors import SourceRefused
 

@@ -78,6 +78,10 @@ class LocalJob:
     def gone(self) -> bool:
         return self.stage is Stage.GONE
 
+    def at(self, stage: Stage) -> bool:
+        """Whether it stands there now; other threads move it on."""
+        return self.stage is stage
+
     def prepare(self, data_dir: Path, plan: str, stopping: threading.Event) -> None:
         """Make room, prove what an earlier run left. Raises PlanError, DiskFull, StoreError or Cancelled."""
 

@@ -142,7 +142,7 @@ class Keeper:
 
     def _close(self, job: LocalJob, epoch: int) -> None:
         job.close_due = job.store.complete
-        if job.stage is not Stage.OPEN or not job.close_due:
+        if not job.at(Stage.OPEN) or not job.close_due:
             return
         job.leave_for(Stage.CLOSING)
         try:
@@ -155,9 +155,9 @@ class Keeper:
                 job.leave_for(Stage.DONE)
             job.close_due = False
         finally:
-            if job.stage is Stage.CLOSING:
+            if job.at(Stage.CLOSING):
                 job.reopen()
-        if job.stage is Stage.DONE:
+        if job.at(Stage.DONE):
             self._say_done(job)
 
     def _say_done(self, job: LocalJob) -> None:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from nodes.agent.log import say
-from nodes.agent.rates import Flows, Limiter, Meter
+from nodes.agent.rates import Flows, Meter
 from nodes.agent.session import Backoff
 from nodes.agent.transfer import Ending, Transfer
 from transfers.dataplane.layout import Layout
+from transfers.dataplane.ratelimit import Limiter
 from transfers.dataplane.shardstate import VERIFIED
 from transfers.dataplane.store import ShardWriter
 from transfers.errors import (

@@ -5,23 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+
+from transfers.dataplane.ratelimit import Limiter
 
 HALF_LIFE = 2.0  # seconds until a past rate weighs half
 FLOW_MEMORY = 30.0  # seconds a flow's rate is told after its last transfer
 FLOW_WEIGHT = 0.5  # of the newest transfer in a flow's rate
-
-
-class Limiter(Protocol):
-    """What the data plane asks before it moves bytes (transfers.dataplane.ratelimit)."""
-
-    @property
-    def rate_bits(self) -> int | None: ...
-
-    @property
-    def quantum(self) -> int: ...
-
-    def take(self, amount: int, cancelled: Callable[[], bool] | None = None) -> None: ...
 
 
 class AllLimits:

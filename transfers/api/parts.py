@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from django.conf import settings
 from django.db.models import Model, QuerySet
@@ -22,7 +22,7 @@ class PartsOfJob(ListAPIView[Row], Generic[Row]):
     permission_classes = [needs("transfers.view_job")]
 
     def get_queryset(self) -> QuerySet[Row]:
-        rows: Any = super().get_queryset()
+        rows: QuerySet[Row] = super().get_queryset()
         if getattr(self, "swagger_fake_view", False):  # the schema is made without an address
             return rows
         job = get_object_or_404(Job, pk=self.kwargs["pk"], cell=settings.FDIST_CELL)

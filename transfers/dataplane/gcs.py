@@ -13,7 +13,7 @@ from typing import Protocol
 from transfers.dataplane.gcs_range import Broken, RangeReader, object_name
 from transfers.dataplane.gcs_session import GcsAccess, open_session
 from transfers.dataplane.layout import Layout, OriginObject, Segment
-from transfers.dataplane.ratelimit import TokenBucket
+from transfers.dataplane.ratelimit import Limiter, TokenBucket
 from transfers.dataplane.writer import ShardWriter
 from transfers.errors import Cancelled, SourceBusy
 
@@ -57,7 +57,7 @@ class GcsSource:
         shard: int,
         writer: ShardWriter,
         *,
-        bucket_limiter: TokenBucket | None = None,
+        bucket_limiter: Limiter | None = None,
         cancelled: Callable[[], bool] = lambda: False,
         on_bytes: Callable[[int], None] = lambda count: None,
     ) -> int:
@@ -90,7 +90,7 @@ class GcsSource:
         layout: Layout,
         ranges: list[Segment],
         sink: _Sink,
-        limiter: TokenBucket,
+        limiter: Limiter,
         cancelled: Callable[[], bool],
     ) -> None:
         """Reads many small ranges, `_READ_AHEAD` at a time, and writes them in their order."""
@@ -119,7 +119,7 @@ class GcsSource:
         origin: OriginObject,
         part: Segment,
         sink: _Sink,
-        limiter: TokenBucket,
+        limiter: Limiter,
         cancelled: Callable[[], bool],
     ) -> None:
         """One range of one object, with as many requests as it takes."""

@@ -12,7 +12,7 @@ from google.auth import exceptions as auth_errors
 
 from transfers.dataplane.gcs_session import GcsAccess
 from transfers.dataplane.layout import OriginObject
-from transfers.dataplane.ratelimit import TokenBucket
+from transfers.dataplane.ratelimit import Limiter
 from transfers.dataplane.watchdog import Watchdog, Watched
 from transfers.dataplane.writer import BUFFER_SIZE
 from transfers.errors import Cancelled, SourceChanged, SourceRefused
@@ -42,7 +42,7 @@ class RangeReader:
         self._watchdog = Watchdog()
 
     def read(
-        self, origin: OriginObject, start: int, length: int, limiter: TokenBucket, cancelled: Callable[[], bool]
+        self, origin: OriginObject, start: int, length: int, limiter: Limiter, cancelled: Callable[[], bool]
     ) -> Generator[bytes, None, None]:
         """The bytes of one GET, as they come. Raises Broken, SourceChanged, SourceRefused or Cancelled."""
         if cancelled():
@@ -98,7 +98,7 @@ def _check(response: requests.Response, origin: OriginObject, start: int, length
 
 
 def _body(
-    response: requests.Response, length: int, limiter: TokenBucket, watched: Watched, cancelled: Callable[[], bool]
+    response: requests.Response, length: int, limiter: Limiter, watched: Watched, cancelled: Callable[[], bool]
 ) -> Iterator[bytes]:
     while length:
         step = min(length, limiter.quantum if limiter.rate_bits else BUFFER_SIZE)

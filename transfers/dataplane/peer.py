@@ -10,7 +10,7 @@ from collections.abc import Callable
 from transfers.dataplane import wire
 from transfers.dataplane.connections import ConnectionPool
 from transfers.dataplane.pace import Pace
-from transfers.dataplane.ratelimit import TokenBucket
+from transfers.dataplane.ratelimit import Limiter, TokenBucket
 from transfers.dataplane.writer import ShardWriter
 from transfers.errors import Cancelled, PeerFailed
 
@@ -47,7 +47,7 @@ class PeerClient:
         writer: ShardWriter,
         *,
         offset: int = 0,
-        limiter: TokenBucket | None = None,
+        limiter: Limiter | None = None,
         cancelled: Callable[[], bool] = lambda: False,
         on_bytes: Callable[[int], None] = lambda count: None,
         stall_after: float = 10.0,
@@ -156,7 +156,7 @@ class _Transfer:
         self,
         start: memoryview,
         low_water: int,
-        limiter: TokenBucket,
+        limiter: Limiter,
         pace: Pace,
         on_bytes: Callable[[int], None],
     ) -> None:

@@ -5,11 +5,24 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 _BURST_SECONDS = 0.01  # what may pass at once after a pause
 _LEAST_BURST = 64 * 1024
 _QUANTUM = (16 * 1024, 1024 * 1024)  # the least and the most that one step of a capped transfer should move
 _CANCEL_SECONDS = 0.05  # how long a waiter goes without asking whether it was cancelled
+
+
+class Limiter(Protocol):
+    """What is asked before bytes move: a TokenBucket, or several of them in a row."""
+
+    @property
+    def rate_bits(self) -> int | None: ...
+
+    @property
+    def quantum(self) -> int: ...
+
+    def take(self, amount: int, cancelled: Callable[[], bool] | None = None) -> None: ...
 
 
 class TokenBucket:
