@@ -37,7 +37,7 @@ GCS_PROJECT: str = env.str("FDIST_GCS_PROJECT", "")
 INSTALLED_APPS = [
     "unfold",  # before the admin whose templates it replaces
     "unfold.contrib.filters",
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # fdist_site.urls finds the models' pages; commands need none
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.humanize",

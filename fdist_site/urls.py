@@ -7,6 +7,8 @@ from django.urls import include, path
 from fdist_site import health
 from transfers import views
 
+admin.autodiscover()
+
 urlpatterns = [
     path("", views.jobs, name="jobs"),
     path("jobs/<uuid:pk>/", views.job, name="job"),

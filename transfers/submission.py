@@ -21,7 +21,6 @@ from transfers.links import Links, get_links
 from transfers.models import Job, JobDocument, JobFile, JobNode, JobState, Shard
 from transfers.planning import JobPlan, JobRequest, NodeFacts, parse_source, plan_job
 from transfers.publishing import publish
-from transfers.sources import list_source
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
@@ -36,6 +35,8 @@ def submit(request: Mapping[str, Any], user: User | AnonymousUser | None = None,
     request: plain values, see planning.JobRequest. Raises PlanError that names the field, SourceBusy when the bucket
     cannot be asked.
     """
+    from transfers.sources import list_source  # the bucket's libraries, which only who submits needs
+
     links = links or get_links()
     wanted = JobRequest.from_dict(request)
     nodes = node_facts(links)

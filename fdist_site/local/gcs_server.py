@@ -12,12 +12,14 @@ import platform
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import requests
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
 
 from fdist_site.local.processes import LocalError, ProcessGroup, free_port, wait_until
+
+if TYPE_CHECKING:
+    from google.cloud import storage
 
 START_TIMEOUT = 15.0
 UPLOAD_TIMEOUT = (5, 300)
@@ -97,16 +99,23 @@ class GcsServer:
         self.group.stop(self.name)
 
     def client(self) -> storage.Client:
+        from google.auth.credentials import AnonymousCredentials  # half a second that the demo does without
+        from google.cloud import storage
+
         login = AnonymousCredentials()  # type: ignore[no-untyped-call]
         return storage.Client(project=PROJECT, credentials=login, client_options={"api_endpoint": self.endpoint})
 
-    def bucket(self, name: str) -> storage.Bucket:
-        """The bucket of this name, made if it is not there."""
+    def make_bucket(self, name: str) -> None:
+        """Make a bucket of this name, if it is not there."""
         reply = self.session.post(
             f"{self.endpoint}/storage/v1/b", params={"project": PROJECT}, json={"name": name}, timeout=10
         )
         if reply.status_code != requests.codes.conflict:
             reply.raise_for_status()
+
+    def bucket(self, name: str) -> storage.Bucket:
+        """The bucket of this name, made if it is not there."""
+        self.make_bucket(name)
         return self.client().bucket(name)
 
     def put(self, bucket: str, name: str, data: bytes) -> storage.Blob:

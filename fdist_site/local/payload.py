@@ -74,7 +74,7 @@ class Payload:
 
     def upload(self, gcs: GcsServer, bucket: str, prefix: str) -> str:
         """Put every file in the bucket, and note its sha256 on the way; gives the gs:// address of the prefix."""
-        gcs.bucket(bucket)
+        gcs.make_bucket(bucket)
 
         def put(file: ModelFile) -> None:
             digest = hashlib.sha256()

@@ -10,6 +10,7 @@ from django.contrib.auth.models import AbstractUser
 from django.test import Client
 from django.urls import reverse
 
+import fdist_site.urls  # noqa: F401  (finds the admin's pages)
 from nodes.models import EnrolmentKey, digest_of
 from tests.site_fixtures import Fleet
 from transfers import recorder, submission
@@ -18,6 +19,7 @@ from transfers.models import Job, JobState
 
 pytestmark = pytest.mark.django_db
 OURS = [model for model in admin_site._registry if model._meta.app_label in ("nodes", "transfers")]
+assert OURS
 
 
 @pytest.fixture

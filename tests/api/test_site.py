@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import AbstractUser, Permission
+from django.core.management import call_command
 from django.test import Client
 
 from tests.site_fixtures import Fleet
@@ -13,6 +14,10 @@ from transfers import submission
 from transfers.links import Links
 
 pytestmark = pytest.mark.django_db
+
+
+def test_the_whole_site_passes_djangos_checks() -> None:
+    call_command("check", fail_level="WARNING")
 
 
 def test_pages_run_no_script_but_their_own(client: Client, links: Links) -> None:

@@ -6,16 +6,17 @@ import os
 import socket
 import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import google.auth
 import requests
 from google.auth import credentials as google_credentials
-from google.auth.transport.requests import AuthorizedSession
-from google.cloud import storage
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+if TYPE_CHECKING:
+    from google.cloud import storage
 
 _ENDPOINT = "https://storage.googleapis.com"
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
@@ -35,6 +36,8 @@ class GcsAccess:
 
     def client(self) -> storage.Client:
         """A client for listings and metadata, with the same login."""
+        from google.cloud import storage  # a quarter of a second that those who only read bytes do without
+
         options = {"api_endpoint": self.endpoint}
         return storage.Client(project=self.project or "none", credentials=self.credentials, client_options=options)
 
@@ -53,6 +56,8 @@ def open_session(project: str | None = None, endpoint: str | None = None) -> Gcs
         credentials: google_credentials.Credentials = google_credentials.AnonymousCredentials()  # type: ignore[no-untyped-call]
         session = requests.Session()
     else:
+        from google.auth.transport.requests import AuthorizedSession
+
         address = _ENDPOINT
         credentials, found = google.auth.default(scopes=[_SCOPE])
         project = project or found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from django.conf import settings
@@ -23,7 +24,13 @@ class HelpFormatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter, a
 
 
 class FdistCommand(BaseCommand):
-    """A command whose help is laid out as it is written."""
+    """A command whose help is laid out as it is written.
+
+    It does not begin with Django's checks of the whole site, which load every page and the API: `manage.py check` does
+    them, and the tests.
+    """
+
+    requires_system_checks: Sequence[str] = ()
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         return super().create_parser(prog_name, subcommand, formatter_class=HelpFormatter, **kwargs)
