@@ -97,8 +97,8 @@ def children_of(pid: int) -> list[int]:
 def test_an_agent_never_loads_django() -> None:
     """Celery's message library looks at five small modules of django.utils where Django is installed, and no more."""
     program = (
-        "import sys, fdist_site.celery, nodes.agent.bootstep, nodes.agent.tasks, transfers.dataplane.gcs;"
-        "fdist_site.celery.agent_app.finalize();"
+        "import sys, fdist_site.worker, nodes.agent.bootstep, nodes.agent.tasks, transfers.dataplane.gcs;"
+        "fdist_site.worker.agent_app.finalize();"
         "loaded = {m for m in sys.modules if m.split('.')[0] in ('django', 'rest_framework', 'knox')};"
         "print(sorted(m for m in loaded if m != 'django' and not m.startswith('django.utils')))"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from django.conf import settings
@@ -30,7 +29,7 @@ class FdistCommand(BaseCommand):
     them, and the tests.
     """
 
-    requires_system_checks: Sequence[str] = ()
+    requires_system_checks: list[str] | tuple[str, ...] = ()
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         return super().create_parser(prog_name, subcommand, formatter_class=HelpFormatter, **kwargs)

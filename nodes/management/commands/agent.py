@@ -75,7 +75,7 @@ class Command(BaseCommand):
             config.data_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CommandError(f"FDIST_DATA_DIR: cannot make {config.data_dir}: {error.strerror}") from error
-        argv = worker_argv(config.name, config.log_level)
+        argv = worker_argv(config.name)
         self.stdout.flush()
         os.chdir(settings.BASE_DIR)
         os.execve(argv[0], argv, environment)  # noqa: S606  (no shell is wanted)
