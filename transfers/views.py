@@ -24,6 +24,7 @@ from transfers.models import Job, JobState
 
 PAGE_SIZE = 25
 SHOWN_FILES = 200
+NODE_STATES = ("moving", "waiting", "ready", "enrolled", "stopped", "failed", "dead", "done")  # as live pages say them
 
 
 @require_safe
@@ -56,6 +57,8 @@ def job(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     context = {
         "job": found,
         "for_nodes": describe(found.selector),
+        "node_count": found.job_nodes.count(),
+        "node_states": NODE_STATES,
         "files": found.files.all()[:SHOWN_FILES],
         "files_left_out": max(0, found.file_count - SHOWN_FILES),
         "may_cancel": found.is_open and request.user.has_perm("transfers.cancel_job"),

@@ -55,6 +55,8 @@ class PageModel:
             if isinstance(change, list):
                 for shard in change:
                     self.rows[number][shard] ^= 1
+            elif change == 1:
+                self.rows[number] = [1] * self.count
             else:
                 raw = base64.b64decode(change)
                 self.rows[number] = [bit(raw, shard) for shard in range(self.count)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models import Aggregate, BigIntegerField, Count, F, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, status, viewsets
@@ -22,16 +22,18 @@ from transfers.models import Job, JobNode, JobNodeState
 
 
 def with_counts(jobs: QuerySet[Job]) -> QuerySet[Job]:
-    """Jobs with the number of their nodes, of those done and of those failed; one index range a job and number."""
+    """Jobs with figures of their nodes: how many, done, failed, and shards held; one index range a job and figure."""
 
-    def number(**only: str) -> Coalesce:
-        rows = JobNode.objects.filter(job=OuterRef("pk"), **only).order_by().values("job").annotate(n=Count("pk"))
-        return Coalesce(Subquery(rows.values("n"), output_field=IntegerField()), 0)
+    def figure(of: Aggregate, **only: str) -> Coalesce:
+        rows = JobNode.objects.filter(job=OuterRef("pk"), **only).order_by().values("job").annotate(n=of)
+        return Coalesce(Subquery(rows.values("n"), output_field=BigIntegerField()), 0)
 
     return jobs.annotate(
-        nodes_total=number(),
-        nodes_done=number(state=JobNodeState.DONE),
-        nodes_failed=number(state=JobNodeState.FAILED),
+        nodes_total=figure(Count("pk")),
+        nodes_done=figure(Count("pk"), state=JobNodeState.DONE),
+        nodes_failed=figure(Count("pk"), state=JobNodeState.FAILED),
+        shards_held=figure(Sum("shards_held")),
+        shards_wanted=F("shard_count") * F("nodes_total"),
     )
 
 

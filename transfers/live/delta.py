@@ -3,7 +3,7 @@
 {"job": {...},                                   figures of the whole job, always
  "names": ["gpu-01", ...],                       nodes that are new; their numbers go on from the last
  "nodes": [[number, state, held, position, why, rate], ...]      those that changed
- "bits": [[number, "base64"] or [number, [shard, ...]], ...]     a bitmap, or the shards that toggled
+ "bits": [[number, 1] or [number, "base64"] or [number, [shard, ...]], ...]     all, a bitmap, or what toggled
  "transfers": [[shard, number, source number or -1 for the bucket, bytes, ms], ...], "moving": how many in all}
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from transfers.live.picture import NodePicture, Picture, summary
+from transfers.live.picture import NodePicture, Picture, full_bitmap, summary
 from transfers.scheduler.types import GCS
 
 SHOWN_TRANSFERS = 200
@@ -75,9 +75,13 @@ class DeltaWriter:
 
     def _bits(self, picture: Picture, old: Picture | None) -> list[list[Any]]:
         found: list[list[Any]] = []
+        full = full_bitmap(picture.shard_count)
         for name, bits in picture.bits.items():
             before = old.bits.get(name, b"") if old else b""
             if bits == before:
+                continue
+            if bits == full:
+                found.append([self.numbers[name], 1])
                 continue
             toggled = toggled_bits(before, bits, picture.shard_count)
             whole_cost = len(bits) * 4 // 3

@@ -17,7 +17,8 @@ from transfers.scheduler.types import GCS, JobView
 if TYPE_CHECKING:
     from transfers.scheduler import Scheduler
 
-BITMAPS_A_READ = 250  # the rest follow with the next reads: one picture stays within some tens of milliseconds
+BITMAPS_A_READ = 1000  # the rest follow with the next reads: one picture stays within some tens of milliseconds
+SETTLED = {"done", "failed", "dead"}  # what a node may still be in a job that has ended; the others were stopped
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class TransferPicture:
 
 @dataclass(frozen=True)
 class Picture:
-    """bits: node -> bitmap of the shards it holds (bit 0 first in each byte's high end). at: monotonic seconds."""
+    """bits: node -> bitmap of the shards it holds (bit 0 first in each byte's high end); a node is left out while, or
+    since, nobody knows which it holds. at: monotonic seconds."""
 
     job: str
     name: str
@@ -66,6 +68,11 @@ class Picture:
     @property
     def ended(self) -> bool:
         return self.state in FINAL_STATES
+
+    @property
+    def unmapped(self) -> int:
+        """Nodes that hold shards, and nobody can say which."""
+        return sum(1 for name, node in self.nodes.items() if node.held and name not in self.bits)
 
     @property
     def shards_held(self) -> int:
@@ -106,12 +113,15 @@ def read_picture(links: Links, job_id: uuid.UUID, old: Picture | None = None, *,
 def _from_scheduler(scheduler: Scheduler, job: Job, view: JobView, old: Picture | None, with_bits: bool) -> Picture:
     fleet = {node.name: node for node in scheduler.nodes()}
     nodes: dict[str, NodePicture] = {}
-    for row in scheduler.job_nodes(job.id.hex):
+    rows = scheduler.job_nodes(job.id.hex)
+    faults = _faults(job) if any(row.state == "failed" for row in rows) else {}
+    for row in rows:
         facts = fleet.get(row.node)
         gone = facts is None or facts.state in ("dead", "left")
         state = "dead" if gone and row.state not in ("done", "failed") else row.state
         rate = facts.rate_down + facts.rate_gcs if facts is not None and state == "moving" else 0.0
-        nodes[row.node] = NodePicture(row.node, state, row.held, row.position, row.why, rate)
+        why = row.why or faults.get(row.node, "")
+        nodes[row.node] = NodePicture(row.node, state, row.held, row.position, why, rate)
     now = int(time.time() * 1000)
     transfers = tuple(
         TransferPicture(lease.shard, lease.node, lease.source, lease.bytes, max(0, now - lease.started))
@@ -126,10 +136,16 @@ def _from_scheduler(scheduler: Scheduler, job: Job, view: JobView, old: Picture 
         bytes_gcs=max(view.bytes_gcs, job.bytes_from_gcs),
         bytes_peer=max(view.bytes_peer, job.bytes_from_peers),
         missing=view.missing,
-        nodes=nodes,
+        nodes=_at_the_end(nodes, state),
         bits=_bits(scheduler, job, nodes, old) if with_bits else {},
         transfers=transfers,
     )
+
+
+def _faults(job: Job) -> dict[str, str]:
+    """Why nodes failed; the record keeps that, the scheduler does not."""
+    failed = JobNode.objects.filter(job=job, state=JobNodeState.FAILED)
+    return dict(failed.values_list("node__name", "error"))
 
 
 def _bits(scheduler: Scheduler, job: Job, nodes: Mapping[str, NodePicture], old: Picture | None) -> dict[str, bytes]:
@@ -141,8 +157,7 @@ def _bits(scheduler: Scheduler, job: Job, nodes: Mapping[str, NodePicture], old:
         if name not in have or node.held != before.get(name, node).held or name not in before
     ]
     late = [name for name in nodes if name in have and name not in moved and _ones(have[name]) != nodes[name].held]
-    for name in [*late, *moved][:BITMAPS_A_READ]:
-        have[name] = scheduler.held(job.id.hex, name)
+    have |= scheduler.held_by(job.id.hex, [*late, *moved][:BITMAPS_A_READ])
     return {name: bits for name, bits in have.items() if name in nodes}
 
 
@@ -156,9 +171,19 @@ def _from_record(job: Job, with_bits: bool, *, source_seen: bool) -> Picture:
     full = full_bitmap(job.shard_count)
     for row in JobNode.objects.filter(job=job).select_related("node").order_by("id"):
         nodes[row.node.name] = NodePicture(row.node.name, row.state, row.shards_held, why=row.error)
-        if with_bits:
+        if with_bits and (row.state == JobNodeState.DONE or not row.shards_held):
             bits[row.node.name] = full if row.state == JobNodeState.DONE else b""
-    return replace(_base(job, job.state), nodes=nodes, bits=bits, source_seen=source_seen)
+    return replace(_base(job, job.state), nodes=_at_the_end(nodes, job.state), bits=bits, source_seen=source_seen)
+
+
+def _at_the_end(nodes: dict[str, NodePicture], state: str) -> dict[str, NodePicture]:
+    """Nodes of a job that has ended neither move nor wait."""
+    if state not in FINAL_STATES:
+        return nodes
+    return {
+        name: node if node.state in SETTLED else replace(node, state="stopped", why="", rate=0.0)
+        for name, node in nodes.items()
+    }
 
 
 def _base(job: Job, state: str) -> Picture:
@@ -204,5 +229,6 @@ def summary(picture: Picture, old: Picture | None) -> dict[str, Any]:
         "missing": picture.missing,
         "held": picture.shards_held,
         "done": picture.done,
+        "unmapped": picture.unmapped,
         "stale": not picture.source_seen,
     }

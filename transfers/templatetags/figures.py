@@ -31,4 +31,5 @@ def took(start: datetime | None, end: datetime | None) -> str:
 
 @register.filter
 def percent(part: int, whole: int) -> int:
-    return round(100 * part / whole) if whole else 0
+    """Rounded down: 100 means all of it."""
+    return 100 * part // whole if whole else 0

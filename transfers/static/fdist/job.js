@@ -5,7 +5,8 @@ import { duration, rate, size } from "./words.js";
 const FIRST_ROWS = 30;
 const MORE_ROWS = 100;
 const SHOWN_WAITING = 60;
-const ORDER = { moving: 0, waiting: 1, ready: 2, enrolled: 3, failed: 4, dead: 5, done: 6 };
+const ORDER = { moving: 0, waiting: 1, ready: 2, enrolled: 3, stopped: 4, failed: 5, dead: 6, done: 7 };
+const OUT = 5; // states from here on make no more progress
 const RATE_WEIGHT = 0.4; // of the newest figure in the smoothed rate
 
 const root = document.getElementById("job");
@@ -20,6 +21,8 @@ let moving = 0;
 let smoothed = 0;
 let shownRows = FIRST_ROWS;
 const map = new ShardMap(part("map"), shardCount);
+map.reserve(Number(root.dataset.nodes));
+const count = (number) => number.toLocaleString("en");
 
 function take(message, whole) {
   if (whole) {
@@ -56,6 +59,7 @@ function draw() {
   drawFigures();
   drawNodes();
   drawTransfers();
+  drawWaiting();
   map.draw(transfers.map(([shard, to]) => [to, shard]), rowOrder());
 }
 
@@ -69,12 +73,14 @@ function drawFigures() {
   part("error").hidden = !job.error;
   part("progress").value = done;
   part("part").textContent = `${(Math.floor(done * 1000) / 10).toFixed(1)} %`;
-  part("done").textContent = `${job.done} of ${nodes.length}`;
+  part("done").textContent = `${count(job.done)} of ${count(nodes.length)}`;
   part("rate").textContent = ended ? "-" : rate(smoothed);
   part("left").textContent = ended || smoothed <= 0 ? "-" : duration(((1 - done) * nodes.length * payload) / smoothed);
   part("elapsed").textContent = duration(job.elapsed);
   part("bucket").textContent = `${size(job.bytes_gcs)} (${(job.bytes_gcs / payload).toFixed(2)} x)`;
   part("peers").textContent = size(job.bytes_peer);
+  part("unmapped").hidden = !job.unmapped;
+  part("unmapped").textContent = `Which shards ${count(job.unmapped)} of the nodes hold is not known.`;
   if (job.stale) part("link").textContent = "the scheduler cannot be reached; this is the record";
   if (ended) part("cancel")?.setAttribute("hidden", "");
 }
@@ -91,21 +97,44 @@ function drawNodes() {
   const counts = {};
   for (const node of nodes) counts[node.state] = (counts[node.state] ?? 0) + 1;
   const states = Object.keys(counts).sort((a, b) => (ORDER[a] ?? 3) - (ORDER[b] ?? 3));
-  part("counts").textContent = states.map((state) => `${counts[state]} ${state}`).join(", ");
+  part("counts").textContent = states.map((state) => `${count(counts[state])} ${state}`).join(", ");
   const state = part("show").value;
   const text = part("search").value.trim().toLowerCase();
   const rows = nodes
     .filter((node) => (!state || node.state === state) && (!text || node.name.includes(text)))
-    .sort((a, b) => a.held - b.held || (ORDER[a.state] ?? 3) - (ORDER[b.state] ?? 3) || (a.name < b.name ? -1 : 1));
+    .sort((a, b) => rank(a) - rank(b) || a.held - b.held || (a.name < b.name ? -1 : 1));
   fill(part("nodes"), rows.slice(0, shownRows), makeRow, drawRow);
   part("more").hidden = rows.length <= shownRows;
-  part("more").textContent = `Show more (${rows.length - shownRows} left)`;
-  const waiting = nodes.filter((node) => node.state === "waiting");
-  fill(part("waiting"), waiting.slice(0, SHOWN_WAITING), () => document.createElement("li"), (item, node) => {
-    write(item, node.why ? `${node.name}: ${node.why}` : node.name);
+  part("more").textContent = `Show more (${count(rows.length - shownRows)} left)`;
+}
+
+// Nodes that go on come first, the slowest of them at the top; those that are out of it follow, those that are done last.
+function rank(node) {
+  const order = ORDER[node.state] ?? 3;
+  return order < OUT ? 0 : order;
+}
+
+function drawWaiting() {
+  const reasons = new Map();
+  for (const node of nodes) {
+    if (node.state === "waiting") reasons.set(node.why, [...(reasons.get(node.why) ?? []), node.name]);
+  }
+  const groups = [...reasons].sort((a, b) => b[1].length - a[1].length);
+  fill(part("waiting"), groups, makeGroup, (item, [why, names]) => {
+    write(item.children[0], `${count(names.length)} ${names.length === 1 ? "node" : "nodes"}: ${why}`);
+    const left = names.length - SHOWN_WAITING;
+    const chips = left > 0 ? [...names.slice(0, SHOWN_WAITING), `and ${count(left)} more`] : names;
+    fill(item.children[1], chips, () => document.createElement("li"), write);
   });
-  if (waiting.length === 0) part("waiting").replaceChildren(note("none"));
-  if (waiting.length > SHOWN_WAITING) part("waiting").append(note(`and ${waiting.length - SHOWN_WAITING} more`));
+  part("nobody").hidden = groups.length > 0;
+}
+
+function makeGroup() {
+  const item = document.createElement("li");
+  const chips = document.createElement("ul");
+  chips.className = "chips";
+  item.append(document.createElement("p"), chips);
+  return item;
 }
 
 function makeRow() {
@@ -125,6 +154,7 @@ function makeRow() {
 function drawRow(row, node) {
   const [name, bar, done, state, speed, why] = row.children;
   write(name, node.position === null ? node.name : `${node.position + 1}. ${node.name}`);
+  name.title = node.name;
   bar.value = node.held;
   bar.setAttribute("aria-label", `${node.name}: ${node.held} of ${shardCount} shards`);
   write(done, `${Math.floor((100 * node.held) / shardCount)} %`);
@@ -136,11 +166,13 @@ function drawRow(row, node) {
 }
 
 function drawTransfers() {
-  part("moving").textContent = moving > transfers.length ? `${transfers.length} of ${moving}` : `${moving}`;
+  part("moving").textContent = moving > transfers.length ? `${transfers.length} of ${count(moving)}` : `${moving}`;
   const nameOf = (number) => (number < 0 ? "bucket" : nodes[number].name);
   fill(part("transfers"), transfers, makeTransfer, (row, [shard, to, from, bytes, ms]) => {
-    const texts = [shard, nameOf(from), nameOf(to), size(bytes), duration(ms / 1000)];
-    texts.forEach((text, column) => write(row.children[column], String(text)));
+    const texts = [String(shard), nameOf(from), nameOf(to), size(bytes), duration(ms / 1000)];
+    texts.forEach((text, column) => write(row.children[column], text));
+    row.children[1].title = texts[1];
+    row.children[2].title = texts[2];
   });
 }
 
@@ -148,26 +180,19 @@ function makeTransfer() {
   const row = document.createElement("tr");
   for (let column = 0; column < 5; column += 1) row.append(document.createElement("td"));
   for (const column of [0, 3, 4]) row.children[column].className = "number";
+  for (const column of [1, 2]) row.children[column].className = "node";
   return row;
 }
 
 // Keeps the elements that are there and changes only what differs: thousands of updates cost little.
 function fill(parent, items, make, update) {
   while (parent.children.length > items.length) parent.lastElementChild.remove();
-  if (parent.firstElementChild?.classList.contains("note")) parent.replaceChildren();
   while (parent.children.length < items.length) parent.append(make());
   items.forEach((item, index) => update(parent.children[index], item));
 }
 
 function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
-}
-
-function note(text) {
-  const item = document.createElement("li");
-  item.className = "note muted";
-  item.textContent = text;
-  return item;
 }
 
 part("show").addEventListener("change", schedule);

@@ -31,9 +31,13 @@ export class ShardMap {
     this.held.push(new Uint8Array(this.shardCount));
   }
 
-  // change: a bitmap in base64, or a list of the shards that toggled
+  // change: 1 for all shards, a bitmap in base64, or a list of the shards that toggled
   set(node, change) {
     const row = this.held[node];
+    if (change === 1) {
+      row.fill(1);
+      return;
+    }
     if (Array.isArray(change)) {
       for (const shard of change) row[shard] ^= 1;
       return;
@@ -44,18 +48,23 @@ export class ShardMap {
     }
   }
 
+  // Takes the room that a map of `count` nodes needs, so that nothing below it jumps when the first data comes.
+  reserve(count) {
+    this.canvas.style.height = `${Math.max(1, Math.min(count, MAX_HEIGHT) * rowHeightOf(count))}px`;
+  }
+
   // moving: [node, shard] pairs; order: numbers of the nodes from top to bottom
   draw(moving, order) {
     const count = order.length;
     const width = Math.min(this.shardCount, Math.max(1, Math.floor(this.canvas.parentElement.clientWidth)));
-    const rowHeight = Math.max(1, Math.min(MAX_ROW, Math.floor(MAX_HEIGHT / Math.max(1, count))));
+    const rowHeight = rowHeightOf(count);
     const rows = Math.min(count, MAX_HEIGHT);
     const height = Math.max(1, rows * rowHeight);
     if (this.canvas.width !== width || this.canvas.height !== height) {
       this.canvas.width = width;
       this.canvas.height = height;
-      this.canvas.style.height = `${height}px`;
     }
+    this.reserve(count);
     this.order = order;
     this.rowCount = rows;
     const image = this.context.createImageData(width, height);
@@ -127,6 +136,10 @@ export class ShardMap {
     const shard = Math.floor(across * this.shardCount);
     this.canvas.title = `${this.names[node]}, shard ${shard}: ${this.held[node][shard] ? "held" : "not held"}`;
   }
+}
+
+function rowHeightOf(count) {
+  return Math.max(1, Math.min(MAX_ROW, Math.floor(MAX_HEIGHT / Math.max(1, count))));
 }
 
 function rgb(text) {
