@@ -1,26 +1,78 @@
-"""Every script can be loaded, and its header says what it takes, gives and costs."""
+"""The Lua loads both ways, its headers say what it takes, gives and costs, and a server that lost it gets it again."""
 
 from __future__ import annotations
 
 import pytest
 import redis as redis_py
 
+from tests.scheduler.cell import JOB, Cell
 from transfers.scheduler import scripts
+
+
+def text(name: str) -> str:
+    return (scripts.FOLDER / f"{name}.lua").read_text()
+
+
+def play(cell: Cell) -> None:
+    """A job of three nodes, from beginning to end."""
+    names = ["a", "b", "c"]
+    cell.nodes(*names)
+    cell.job(names, shards=5)
+    for name in names:
+        cell.holds(name)
+    assert cell.run(*names) == 15
+    view = cell.scheduler.job(JOB)
+    assert view is not None and view.state == "complete" and view.bytes_gcs == 50
 
 
 @pytest.mark.parametrize("name", scripts.names())
 def test_a_script_compiles(redis: redis_py.Redis, name: str) -> None:
-    assert redis.script_load(scripts.source(name))
+    assert redis.script_load(scripts.script(name))
 
 
-@pytest.mark.parametrize("name", scripts.names())
+def test_the_library_compiles(redis: redis_py.Redis) -> None:
+    assert redis.function_load(scripts.library(), replace=True)
+
+
+def test_every_shared_part_is_used() -> None:
+    assert sorted(scripts.PARTS) == sorted(path.stem for path in (scripts.FOLDER / "lib").glob("*.lua"))
+
+
+@pytest.mark.parametrize("name", [*scripts.names(), *(f"lib/{part}" for part in scripts.PARTS)])
 def test_a_script_never_reads_a_clock(name: str) -> None:
-    assert "'TIME'" not in scripts.source(name)
+    assert "'TIME'" not in text(name)
 
 
 @pytest.mark.parametrize("name", scripts.names())
 def test_a_script_says_what_it_takes_and_gives(name: str) -> None:
-    head = scripts.source(name).splitlines()[:20]
+    head = text(name).splitlines()[:20]
     assert head[0].startswith(f"-- {name}: ")
     assert any(line.startswith("-- ARGV") for line in head)
     assert any(line.startswith("-- Reply") for line in head)
+
+
+def test_a_server_without_functions_is_served_by_scripts(cell: Cell) -> None:
+    cell.scheduler._scripts = scripts.Scripts(cell.client, "{fdist:main}:", functions=False)
+    play(cell)
+
+
+def test_a_server_that_refuses_functions_is_served_by_scripts(redis: redis_py.Redis) -> None:
+    redis.acl_setuser("plain", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-function", "-fcall"])
+    try:
+        own = {**redis.connection_pool.connection_kwargs, "username": "plain", "password": "any"}
+        play(Cell(redis_py.Redis(**{k: own[k] for k in ("host", "port", "username", "password")})))
+    finally:
+        redis.acl_deluser("plain")
+
+
+def test_a_server_that_lost_the_library_gets_it_again(cell: Cell) -> None:
+    cell.nodes("a")
+    cell.client.function_flush()
+    play(cell)
+
+
+def test_a_server_that_lost_its_scripts_gets_them_again(cell: Cell) -> None:
+    cell.scheduler._scripts = scripts.Scripts(cell.client, "{fdist:main}:", functions=False)
+    cell.nodes("a")
+    cell.client.script_flush()
+    play(cell)

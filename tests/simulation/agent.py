@@ -60,6 +60,7 @@ class Agent:
         self.down = Endpoint(spec.down * card)
         self.copies: dict[str, Copy] = {}
         self.alive = self.frozen = self.calling = self.ask_again = False
+        self.asks = 0
         self.life = 0  # counts starts: what was under way in an earlier life does not matter any more
         self.epoch = 0
         self.flows: dict[str, Flow | None] = {}  # lease -> its flow, None until the connection stands
@@ -192,9 +193,10 @@ class Agent:
             peer_rates=dict(self.peer_rates),
         )
         self.peer_rates.clear()
-        self._call("heartbeat", lambda: self.world.scheduler.heartbeat(beat), self._beaten)
+        asks = self.asks if self.parked else None
+        self._call("heartbeat", lambda: self.world.scheduler.heartbeat(beat), lambda reply: self._beaten(reply, asks))
 
-    def _beaten(self, reply: HeartbeatReply) -> None:
+    def _beaten(self, reply: HeartbeatReply, parked_since: int | None) -> None:
         if not reply.known:
             if self.epoch:
                 self.register()
@@ -212,7 +214,8 @@ class Agent:
                 del self.copies[copy.job.name]
         for job in reply.jobs:
             self.nudge(job)
-        if self.reports or not self.parked:
+        forgotten = parked_since == self.asks and not reply.parked
+        if self.reports or not self.parked or forgotten:
             self.ask()
 
     def stop(self, lease: str) -> None:
@@ -262,6 +265,7 @@ class Agent:
         if not any(copy.announced for copy in self.copies.values()):
             return
         self.calling, self.ask_again, self.parked = True, False, False
+        self.asks += 1
         reports, self.reports = tuple(self.reports), []
         self.told = {r.lease: self.good[r.lease] for r in reports if r.lease in self.good}
         self.good.clear()

@@ -92,7 +92,7 @@ def holdings(scheduler: Scheduler, job: str, truth: Mapping[str, int], nodes: Se
         return []
     wrong = []
     rows = []
-    gone = {node.name for node in nodes if node.state in GONE}
+    gone = {node.name for node in nodes if node.state in GONE or node.barred}
     for one in scheduler.job_nodes(job):
         held = bits(scheduler.held(job, one.node))
         if one.node not in gone:

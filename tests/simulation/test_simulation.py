@@ -16,7 +16,7 @@ from tests.simulation.world import World
 
 SEEDS = (1, 2)
 TROUBLES = (
-    pytest.param("corrupting", marks=pytest.mark.xfail(run=False, reason="a bad source is shunned for a time only")),
+    "corrupting",
     "bad-messages",
     "stalls",
     "lost-second",
@@ -89,13 +89,11 @@ def test_a_slow_node_does_not_drag_the_chain_behind_it(redis: redis_py.Redis) ->
     assert result.p50 <= 1.1 * result.bound, text(result)
 
 
-@pytest.mark.xfail(strict=True, reason="a shunned source's upload bit is never set again, so its last copies are lost")
 def test_a_source_that_was_left_alone_for_a_while_is_used_again(redis: redis_py.Redis) -> None:
     result = play(redis, "chaos", 2, 0.4)
     assert result.sound, text(result)
 
 
-@pytest.mark.xfail(strict=True, reason="nodes behind a slow one are judged by its pace and moved behind it as well")
 def test_nodes_behind_a_slow_one_are_not_moved_with_it(redis: redis_py.Redis) -> None:
     result = play(redis, "pipeline-slow", 1, 0.12)
     assert result.sound, text(result)

@@ -14,6 +14,7 @@ from tests.simulation.ledger import Ledger
 from tests.simulation.meter import Meter
 from tests.simulation.model import SHARD_SIZE, Scenario, Seeds
 from tests.simulation.network import Endpoint, Flow, Network
+from tests.simulation.pushes import Pushes
 from transfers.errors import NoSuchJob, NotEnrolled, StaleNode
 from transfers.scheduler import Scheduler
 from transfers.scheduler.base import text
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from tests.simulation.faults import Fault
 
 ENROLMENT_KEY = "simulated"
-PEEK = "local out = {} for i, key in ipairs(KEYS) do out[i] = redis.call('LLEN', key) end return out"
 
 
 class World:
@@ -54,6 +54,8 @@ class World:
         self.waiting: dict[Agent, None] = {}  # parked agents; a dictionary, since a set's order differs between runs
         self._keys = Keys("main")
         self._indexes: dict[str, str] = {}
+        self._by_inbox: dict[str, Agent] = {}
+        self.pushes = Pushes(client)
         self._requests = 0
         self._blocking: tuple[str, str] | None = None  # a job and node that the end was last seen to wait for
 
@@ -77,6 +79,7 @@ class World:
         self.engine.run(self.options.limit_ms or self._patience())
         self.meter.end()
         self.ledger.close()
+        self.pushes.close()
         return self.ledger
 
     def _patience(self) -> float:
@@ -187,24 +190,26 @@ class World:
             if index is None:
                 return self._keys("nobody")
             index = self._indexes[name] = text(index)
-        return self._keys.node(index, f":in:{agent.epoch}")
+        key = self._keys.node(index, f":in:{agent.epoch}")
+        self._by_inbox[key] = agent
+        return key
 
     def forget_indexes(self) -> None:
         """Redis lost data: nodes are numbered anew."""
         self._indexes.clear()
+        self._by_inbox.clear()
 
     def deliver(self) -> None:
         """Hand the inboxes of parked nodes to them, as their blocking pop would."""
         if not self.waiting:
             return
-        waiting = list(self.waiting)
-        lengths = self.client.eval(PEEK, len(waiting), *[self.inbox(agent) for agent in waiting])
-        for agent, length in zip(waiting, lengths, strict=True):  # type: ignore[arg-type]
-            if length:
+        for key in self.pushes.drain():
+            agent = self._by_inbox.get(key)
+            if agent is not None and agent in self.waiting:
                 self._pop(agent)
 
     def check_inbox(self, agent: Agent) -> None:
-        if self.client.llen(self.inbox(agent)):
+        if self.client.llen(self.inbox(agent)):  # and from here on, pushes are heard of
             self._pop(agent)
 
     def _pop(self, agent: Agent) -> None:

@@ -50,6 +50,7 @@ class NodeCalls(Base):
             cancelled=tuple(reply.get("cancelled", ())),
             orders=tuple(reply.get("orders", ())),
             draining=reply.get("draining", False),
+            parked=reply.get("parked", False),
         )
 
     def leave(self, node: str) -> None:

@@ -9,6 +9,8 @@ from typing import Any, cast
 from transfers.scheduler.base import Base, text, texts
 from transfers.scheduler.types import Event, JobNodeView, JobState, JobView, LeaseView, NodeState, NodeView, Topology
 
+SLOW_MARKS = 2  # lib/rates.lua's MARKED
+
 
 def _number(value: str | None) -> int:
     return int(float(value or 0))
@@ -73,7 +75,7 @@ class Reading(Base):
             pipe.hgetall(self._keys.job(job, ":members"))
             pipe.hgetall(self._keys.job(job, ":counts"))
             pipe.zrange(self._keys.job(job, ":chain"), 0, -1)
-            pipe.get(self._keys.job(job, ":parked"))
+            pipe.get(self._keys.job(job, ":waiting"))
             pipe.hget(self._keys.job(job), "topology")
             pipe.smembers(self._keys.job(job, ":leases"))
             members, counts, chain, parked, topology, leases = pipe.execute()
@@ -105,7 +107,7 @@ class Reading(Base):
     def _member_state(index: str, member: str, node: str | None, moving: bool, parked: bytes | str) -> str:
         if member in ("done", "failed"):
             return member
-        if node in ("dead", "left"):
+        if member == "gone" or node in ("dead", "left"):
             return "dead"
         if moving:
             return "moving"
@@ -181,6 +183,8 @@ class Reading(Base):
                     gcs_slots=_number(n["gcs_max"]),
                     jobs=[text(each) for each in jobs],
                     version=n.get("version", ""),
+                    barred=n.get("barred") == "1",
+                    slow=_number(n.get("slow")) >= SLOW_MARKS,
                 )
             )
         return out
@@ -219,13 +223,14 @@ class Reading(Base):
     def overview(self) -> dict[str, int]:
         """Totals of the cell."""
         with self._client.pipeline(transaction=False) as pipe:
-            pipe.hgetall(self._keys("counters"))
+            pipe.mget(self._keys("attempts"), self._keys("lease_seq"))
             pipe.zcard(self._keys("leases"))
             pipe.zcard(self._keys("seen"))
             pipe.zcard(self._keys("jobs"))
             counters, leases, live, jobs = pipe.execute()
         return {
-            **{name: int(value) for name, value in texts(counters).items()},
+            "attempts": int(counters[0] or 0),
+            "assigned": int(counters[1] or 0),
             "transfers": int(leases),
             "live_nodes": int(live),
             "jobs": int(jobs),

@@ -1,27 +1,40 @@
-"""Loads the Lua scripts: one file an operation, shared parts put in place of `-- include` lines, once each."""
+"""Loads the Lua: shared parts and operations as one library of Redis functions, or as scripts where there are none.
+
+A library is loaded once and its shared parts are set up once; a script builds them anew in each call, which costs some
+30 us. A server that lost the library (a restart, another master) says so and gets it again.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import redis
+from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
 
 FOLDER = Path(__file__).with_name("lua")
-MARK = "-- include "
-
-
-@cache
-def source(name: str) -> str:
-    """The whole text of the operation `name`, its includes resolved in order."""
-    lines: list[str] = []
-    for line in (FOLDER / f"{name}.lua").read_text().splitlines():
-        if line.startswith(MARK):
-            lines.append((FOLDER / line.removeprefix(MARK).strip()).read_text())
-        else:
-            lines.append(line)
-    return "\n".join(lines)
+# Each part uses only those before it.
+PARTS = (
+    "cell",
+    "ticket",
+    "bits",
+    "nodes",
+    "jobs",
+    "holdings",
+    "rates",
+    "parking",
+    "leases",
+    "choose",
+    "match",
+    "forward",
+    "feed",
+    "reports",
+    "burial",
+    "chain",
+    "ending",
+)
 
 
 def names() -> list[str]:
@@ -29,16 +42,90 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.lua"))
 
 
-class Scripts:
-    """Calls operations by name; one that Redis no longer has (a restart, a flush) is loaded again by the client."""
+@cache
+def _shared() -> str:
+    return "\n".join((FOLDER / "lib" / f"{part}.lua").read_text() for part in PARTS)
 
-    def __init__(self, client: redis.Redis, prefix: str) -> None:
+
+@cache
+def _body(name: str) -> str:
+    return (FOLDER / f"{name}.lua").read_text()
+
+
+@cache
+def version() -> str:
+    """Names this very text: versions of fdist that differ do not replace each other's functions."""
+    return hashlib.sha256("\0".join([_shared(), *map(_body, names())]).encode()).hexdigest()[:12]
+
+
+@cache
+def library() -> str:
+    """All operations as one library for FUNCTION LOAD."""
+    operations = [
+        f"do local function operation(keys, args) begin(keys, args)\n{_body(name)}\nend\n"
+        f"redis.register_function('{function(name)}', operation) end"
+        for name in names()
+    ]
+    return "\n".join([f"#!lua name=fdist_{version()}", _shared(), *operations])
+
+
+@cache
+def script(name: str) -> str:
+    """One operation as a script for EVAL."""
+    return f"local keys, args = KEYS, ARGV\n{_shared()}\nbegin(keys, args)\n{_body(name)}"
+
+
+def function(name: str) -> str:
+    return f"fdist_{name}_{version()}"
+
+
+class Scripts:
+    """Calls operations by name.
+
+    functions: whether the server may be asked for functions; where it refuses them, scripts are used from then on.
+    """
+
+    def __init__(self, client: redis.Redis, prefix: str, *, functions: bool = True) -> None:
         self._client = client
         self._prefix = prefix
-        self._loaded: dict[str, Any] = {}
+        self._functions = functions
+        self._loaded: dict[str, str] = {}
 
     def __call__(self, name: str, *args: str | int | float) -> Any:
-        script = self._loaded.get(name)
-        if script is None:
-            script = self._loaded[name] = self._client.register_script(source(name))
-        return script(keys=[self._prefix], args=list(args))
+        if self._functions:
+            try:
+                return self._client.fcall(function(name), 1, self._prefix, *args)  # type: ignore[arg-type]
+            except ResponseError as error:
+                if not _is_missing(error):
+                    raise
+            if self._load_library():
+                return self._client.fcall(function(name), 1, self._prefix, *args)  # type: ignore[arg-type]
+        return self._evaluate(name, args)
+
+    def _load_library(self) -> bool:
+        """Whether the server has the library now; False where it offers no functions."""
+        try:
+            self._client.function_load(library(), replace=True)
+        except ResponseError as error:
+            if not _is_refused(error):
+                raise
+            self._functions = False
+        return self._functions
+
+    def _evaluate(self, name: str, args: tuple[str | int | float, ...]) -> Any:
+        sha = self._loaded.get(name)
+        if sha is None:
+            sha = self._loaded[name] = str(self._client.script_load(script(name)))
+        try:
+            return self._client.evalsha(sha, 1, self._prefix, *args)  # type: ignore[arg-type]
+        except NoScriptError:
+            self._client.script_load(script(name))
+            return self._client.evalsha(sha, 1, self._prefix, *args)  # type: ignore[arg-type]
+
+
+def _is_missing(error: ResponseError) -> bool:
+    return "function not found" in str(error).lower() or _is_refused(error)
+
+
+def _is_refused(error: ResponseError) -> bool:
+    return isinstance(error, NoPermissionError) or "unknown command" in str(error).lower()

@@ -64,13 +64,18 @@ class Heartbeat:
 
 @dataclass(frozen=True)
 class HeartbeatReply:
-    """known: False tells the node to register again. jobs: open and unfinished here. cancelled: leases to drop."""
+    """known: False tells the node to register again. jobs: open and unfinished here. cancelled: leases to drop.
+
+    parked: the scheduler has it among those that wait. A node that thinks it waits and is told False asks again: Redis
+    lost what it last said.
+    """
 
     known: bool
     jobs: tuple[str, ...] = ()
     cancelled: tuple[str, ...] = ()
     orders: tuple[Mapping[str, Any], ...] = ()
     draining: bool = False
+    parked: bool = False
 
 
 @dataclass(frozen=True)
@@ -245,3 +250,5 @@ class NodeView:
     gcs_slots: int
     jobs: Sequence[str] = ()
     version: str = ""
+    barred: bool = False  # it sent damaged bytes and serves no more until it registers again
+    slow: bool = False

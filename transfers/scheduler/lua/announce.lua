@@ -6,12 +6,6 @@
 --
 -- Promises: a shard whose digest disagrees with the recorded one is not counted. A digest that nobody recorded is taken
 -- over: after a loss of Redis the nodes are the truth, and whole files are still checked against the bucket's checksum.
--- include lib/cell.lua
--- include lib/ticket.lua
--- include lib/bits.lua
--- include lib/holdings.lua
--- include lib/leases.lua
--- include lib/match.lua
 
 local job = job_key(ARGV[3])
 local i = index_of(ARGV[4])
@@ -38,8 +32,10 @@ for s, crc in pairs(cjson.decode(ARGV[6])) do
   end
 end
 if state ~= 'done' then
-  call('HSET', job .. ':members', i, 'ready')
+  set_member(job, i, 'ready')
+  set_parked(i, load_node(i).wants)
 end
 call('HSETNX', job, 'started', NOW)
 wake_for_uploader(i)
+wake_successors(i)
 return { counted, json_list(rejected) }

@@ -3,7 +3,6 @@
 -- ARGV  now, seed, spec as JSON (JobSpec's fields), plan (opaque), digests as JSON {shard: crc32c}
 -- Reply 1 when it was made, 0 when it was there
 -- Cost  O(shards)
--- include lib/cell.lua
 
 local spec = cjson.decode(ARGV[3])
 local job = job_key(spec.job)
@@ -17,7 +16,7 @@ for name, value in pairs(spec) do
     call('HSET', job, name, type(value) == 'number' and string.format('%.17g', value) or value)
   end
 end
-call('HSET', job, 'state', 'running', 'order', order, 'gcs_used', 0, 'held', 0, 'done', 0, 'failed', 0, 'nodes', 0,
+call('HSET', job, 'state', 'running', 'order', order, 'gcs_used', 0, 'held', 0, 'done', 0, 'failed', 0, 'gone', 0, 'nodes', 0,
   'bytes_gcs', 0, 'bytes_peer', 0, 'created', NOW, 'reason', '')
 call('SET', job .. ':plan', ARGV[4])
 local last = spec.shard_count - 1

@@ -5,13 +5,6 @@
 -- Cost  O(shards of the file)
 --
 -- Promises: each shard of the file is read from the bucket once more, by one node; the job fails after too many disputes.
--- include lib/cell.lua
--- include lib/ticket.lua
--- include lib/bits.lua
--- include lib/holdings.lua
--- include lib/leases.lua
--- include lib/match.lua
--- include lib/ending.lua
 
 local job = job_key(ARGV[3])
 local i = index_of(ARGV[4])
@@ -33,5 +26,5 @@ for _, s in ipairs(shards) do
   make_fresh(job, s)
 end
 event('disputed', 'job', ARGV[3], 'file', ARGV[6], 'node', ARGV[4])
-wake_for_bucket(ARGV[3])
+bucket_changed(ARGV[3])
 return { 'confirming', json_list(shards) }

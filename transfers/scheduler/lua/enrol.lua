@@ -3,8 +3,6 @@
 -- ARGV  now, seed, job, node names as JSON (the caller sends at most some hundreds a call)
 -- Reply how many were added, or -1 when there is no such job
 -- Cost  O(nodes + shards / 8 bytes a node)
--- include lib/cell.lua
--- include lib/bits.lua
 
 local job = job_key(ARGV[3])
 local j = call('HMGET', job, 'shard_count', 'order', 'state')
@@ -15,7 +13,9 @@ local all = ones(number(j[1]))
 local added = 0
 for _, name in ipairs(cjson.decode(ARGV[4])) do
   local i = ensure_index(name)
-  if call('HSETNX', job .. ':members', i, 'enrolled') == 1 then
+  local state = call('HGET', node_key(i), 'state')
+  if call('HEXISTS', job .. ':members', i) == 0 then
+    set_member(job, i, (state == 'dead' or state == 'left') and 'gone' or 'enrolled')
     call('SET', job .. ':need:' .. i, all)
     call('HSET', job .. ':counts', i, 0)
     call('ZADD', job .. ':chain', call('HINCRBY', job, 'chain_end', 1), i)

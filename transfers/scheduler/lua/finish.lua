@@ -2,16 +2,9 @@
 --
 -- ARGV  now, seed, job, node, epoch, error ('' when all is well)
 -- Reply 1; 0 when the node lacks shards or was already done; -1 unknown node or epoch; -2 no such job
--- Cost  O(nodes) once a node, to see whether the job is complete
+-- Cost  O(1)
 --
 -- Promises: a node that lacks a shard is never counted as done.
--- include lib/cell.lua
--- include lib/ticket.lua
--- include lib/bits.lua
--- include lib/holdings.lua
--- include lib/leases.lua
--- include lib/match.lua
--- include lib/burial.lua
 
 local job = job_key(ARGV[3])
 local i = index_of(ARGV[4])
@@ -29,15 +22,15 @@ if ARGV[6] == '' then
   if number(call('HGET', job .. ':counts', i)) < number(call('HGET', job, 'shard_count')) then
     return 0
   end
-  call('HSET', job .. ':members', i, 'done')
-  call('HINCRBY', job, 'done', 1)
+  set_member(job, i, 'done')
   event('node_done', 'job', ARGV[3], 'node', ARGV[4])
 else
-  call('HSET', job .. ':members', i, 'failed')
-  call('HINCRBY', job, 'failed', 1)
+  set_member(job, i, 'failed')
   event('node_failed', 'job', ARGV[3], 'node', ARGV[4], 'why', ARGV[6])
 end
 call('ZREM', node_key(i) .. ':jobs', ARGV[3])
-call('SETBIT', job .. ':parked', i, 0)
+call('ZREM', job .. ':parked', i)
+call('SETBIT', job .. ':waiting', i, 0)
+call('ZREM', job .. ':readers', i)
 settle_job(ARGV[3])
 return 1

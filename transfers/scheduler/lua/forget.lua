@@ -3,7 +3,6 @@
 -- ARGV  now, seed, job
 -- Reply 1 when there is more, 0 when all is gone
 -- Cost  bounded by BATCH keys
--- include lib/cell.lua
 
 local BATCH = 2000
 local job = job_key(ARGV[3])
@@ -30,7 +29,7 @@ if s < count then
   return 1
 end
 for _, part in ipairs({ ':plan', ':members', ':counts', ':rarity', ':fresh', ':digest', ':chain', ':suspects', ':disputes',
-  ':reading', ':avoid', ':leases', ':parked', ':pace', '' }) do
+  ':reading', ':avoid', ':leases', ':parked', ':waiting', ':readers', ':givers', ':ups', ':downs', ':pace', '' }) do
   call('UNLINK', job .. part)
 end
 call('ZREM', P .. 'jobs', ARGV[3])

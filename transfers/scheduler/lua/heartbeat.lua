@@ -1,11 +1,10 @@
 -- heartbeat: a node lives, and says how far its transfers are.
 --
 -- ARGV  now, seed, node, epoch, beat as JSON {progress: {lease: bytes}, disk_free, rate_up, rate_down, rate_gcs}
--- Reply JSON {known, jobs, cancelled, orders, draining}
+-- Reply JSON {known, jobs, cancelled, orders, draining, parked}
 -- Cost  O(leases of the node)
 --
 -- Promises: a lease is renewed only when its bytes grew, so that a stalled transfer expires.
--- include lib/cell.lua
 
 local ORDERS_TAKEN = 64
 local i = index_of(ARGV[3])
@@ -34,6 +33,8 @@ for _, job_id in ipairs(call('ZRANGE', key .. ':jobs', 0, 63)) do
     open[#open + 1] = job_id
   end
 end
+local now_is = call('HMGET', key, 'state', 'wants')
 local orders = call('LPOP', key .. ':orders', ORDERS_TAKEN) or {}
 return '{"known":true,"jobs":' .. json_list(open) .. ',"cancelled":' .. json_list(cancelled) .. ',"orders":['
-  .. table.concat(orders, ',') .. '],"draining":' .. (call('HGET', key, 'state') == 'draining' and 'true' or 'false') .. '}'
+  .. table.concat(orders, ',') .. '],"draining":' .. (now_is[1] == 'draining' and 'true' or 'false')
+  .. ',"parked":' .. (number(now_is[2]) > 0 and 'true' or 'false') .. '}'

@@ -3,13 +3,6 @@
 -- ARGV  now, seed, job, what ("paused" | "running" | "cancelled" | "failed" | "priority"), value (reason or number)
 -- Reply 1; 0 when it had ended or is that already; -2 no such job
 -- Cost  O(nodes) for an ending
--- include lib/cell.lua
--- include lib/ticket.lua
--- include lib/bits.lua
--- include lib/holdings.lua
--- include lib/leases.lua
--- include lib/match.lua
--- include lib/ending.lua
 
 local job, what = job_key(ARGV[3]), ARGV[4]
 local state = call('HGET', job, 'state')
@@ -32,10 +25,11 @@ if what == 'cancelled' or what == 'failed' then
   end_job(ARGV[3], what, ARGV[5])
 else
   call('HSET', job, 'state', what)
+  load_job(ARGV[3]).state = what
   event('job_state', 'job', ARGV[3], 'state', what, 'why', ARGV[5])
   if what == 'running' then
-    for _, i in ipairs(some_bits(call('GET', job .. ':parked') or '', 10000)) do
-      feed_parked(tostring(i))
+    for _, i in ipairs(call('ZRANGE', job .. ':parked', 0, -1)) do
+      feed_parked(i)
     end
   end
 end

@@ -3,13 +3,6 @@
 -- ARGV  now, seed, node, state ("left" or "dead"), why
 -- Reply 1, or 0 when there is no such node
 -- Cost  O(leases + shards held)
--- include lib/cell.lua
--- include lib/ticket.lua
--- include lib/bits.lua
--- include lib/holdings.lua
--- include lib/leases.lua
--- include lib/match.lua
--- include lib/burial.lua
 
 local i = index_of(ARGV[3])
 if not i then
@@ -19,7 +12,7 @@ local state = call('HGET', node_key(i), 'state')
 if state ~= 'live' and state ~= 'draining' then
   return 1
 end
-call('HSET', node_key(i), 'state', ARGV[4])
+set_node(i, 'state', ARGV[4])
 call('ZREM', P .. 'seen', i)
 local touched, sources = bury(i, ARGV[5])
 event(ARGV[4] == 'left' and 'node_left' or 'node_dead', 'node', ARGV[3], 'why', ARGV[5])

@@ -6,46 +6,41 @@
 --
 -- Promises: the slots of a reported lease are freed here, exactly once. A repeated request id changes nothing and gives the
 -- first reply. A node that got less than it wanted is parked: later matches go to its inbox.
--- include lib/cell.lua
--- include lib/ticket.lua
--- include lib/bits.lua
--- include lib/holdings.lua
--- include lib/leases.lua
--- include lib/match.lua
--- include lib/reports.lua
 
 local i = index_of(ARGV[3])
-if not is_current(i, ARGV[4]) then
+if not i then
   return 'stale'
 end
 local key = node_key(i)
-local last = call('HMGET', key, 'request', 'reply')
-if ARGV[5] ~= '' and last[1] == ARGV[5] then
-  return last[2]
+local last = call('HMGET', key, 'epoch', 'state', 'request', 'reply')
+if last[1] ~= ARGV[4] or last[2] ~= 'live' and last[2] ~= 'draining' then
+  return 'stale'
 end
+if ARGV[5] ~= '' and last[3] == ARGV[5] then
+  return last[4]
+end
+begin_asking(i)
 local outcome = apply_reports(i, cjson.decode(ARGV[7]))
 local want = tonumber(ARGV[6])
-local given = {}
 -- what was matched for it while it was parked, and not yet taken
-for _, waiting in ipairs(call('LRANGE', inbox_key(i), 0, -1)) do
-  given[#given + 1] = waiting
-end
-call('DEL', inbox_key(i))
-local left = math.max(want - #given, 0)
-if left > 0 then
-  left = left - feed(i, left, function(assignment) given[#given + 1] = cjson.encode(assignment) end)
-end
-set_parked(i, left)
-for src in pairs(outcome.uploaders) do
+local given = call('LPOP', inbox_key(i), 64) or {}
+-- those who wait for what its transfers held come first; then the node itself; then those who wait for what it brought
+for _, src in ipairs(outcome.uploaders) do
   wake_for_uploader(src)
 end
-for job_id in pairs(outcome.jobs) do
-  wake_for_bucket(job_id)
+local left = math.max(want - #given, 0)
+if left > 0 then
+  left = left - feed(i, left, function(assignment) given[#given + 1] = assignment end)
+end
+set_parked(i, left)
+for job_id in pairs(outcome.lost) do
+  bucket_changed(job_id)
 end
 wake_for_uploader(i)
 if #given > 0 then
   wake_successors(i)
 end
+count_attempts()
 local reply = '{"assignments":[' .. table.concat(given, ',') .. '],"parked":' .. (left > 0 and 'true' or 'false')
   .. ',"unsettled":' .. json_list(outcome.unsettled) .. ',"rejected":' .. json_list(outcome.rejected)
   .. ',"stale":' .. json_list(outcome.stale) .. ',"finished":' .. json_list(outcome.finished) .. '}'

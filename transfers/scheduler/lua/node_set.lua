@@ -2,12 +2,6 @@
 --
 -- ARGV  now, seed, node, what ("draining" | "cap_up" | "cap_down" | "cap_gcs" | "order"), value
 -- Reply 1, or 0 when there is no such node
--- include lib/cell.lua
--- include lib/ticket.lua
--- include lib/bits.lua
--- include lib/holdings.lua
--- include lib/leases.lua
--- include lib/match.lua
 
 local i = index_of(ARGV[3])
 if not i then
@@ -25,6 +19,7 @@ elseif what == 'draining' then
 else
   call('HSET', key, what, value, what:sub(5) .. '_max', value)
 end
+known_nodes[i] = nil
 set_uploader(i)
 wake_for_uploader(i)
 return 1

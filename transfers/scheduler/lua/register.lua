@@ -6,13 +6,6 @@
 -- Cost  O(1), plus the shards that an earlier start of the node held
 --
 -- Promises: what an earlier start held, moved or waited for counts no longer; the node announces again what it has.
--- include lib/cell.lua
--- include lib/ticket.lua
--- include lib/bits.lua
--- include lib/holdings.lua
--- include lib/leases.lua
--- include lib/match.lua
--- include lib/burial.lua
 
 if call('SISMEMBER', P .. 'enrolment', ARGV[3]) == 0 then
   return { -1 }
@@ -27,18 +20,20 @@ local epoch = number(before[2]) + 1
 -- an epoch that a flushed Redis gave is never given again: it holds the time as well
 epoch = math.max(epoch, NOW)
 local key = node_key(i)
-call('HSET', key, 'name', node.name, 'address', node.address, 'key', node.ticket_key, 'epoch', string.format('%d', epoch),
+local ipad, opad = pads(node.ticket_key)
+call('HSET', key, 'name', node.name, 'address', node.address, 'ipad', ipad, 'opad', opad, 'epoch', string.format('%d', epoch),
   'labels', cjson.encode(node.labels), 'disk_total', node.disk_total, 'disk_free', node.disk_free, 'version', node.version,
-  'up', 0, 'down', 0, 'gcs', 0, 'seen', NOW, 'wants', 0, 'shunned', 0, 'gcs_wait', 0)
+  'up', 0, 'down', 0, 'gcs', 0, 'seen', NOW, 'wants', 0, 'shunned', 0, 'gcs_wait', 0, 'barred', 0, 'damaged', 0, 'strikes', 0)
 local caps = call('HMGET', key, 'cap_up', 'cap_down', 'cap_gcs')
 call('HSET', key, 'up_max', caps[1] or node.upload_slots, 'down_max', caps[2] or node.download_slots,
   'gcs_max', caps[3] or node.gcs_slots)
 call('HSET', key, 'state', call('HGET', key, 'draining') == '1' and 'draining' or 'live')
 call('ZADD', P .. 'seen', NOW, i)
 call('DEL', key .. ':dropped')
+known_nodes[i] = nil
 set_uploader(i)
 for _, job_id in ipairs(jobs_of(i)) do
-  call('HSET', job_key(job_id) .. ':members', i, 'enrolled')
+  set_member(job_key(job_id), i, 'enrolled')
 end
 event('node_registered', 'node', node.name, 'epoch', string.format('%d', epoch))
 return { string.format('%d', epoch), json_list(jobs_of(i)) }

@@ -2,12 +2,6 @@
 --
 -- ARGV  now, seed, node, epoch
 -- Reply what was in its inbox: a list of assignments as JSON; "stale" for an unknown node or epoch
--- include lib/cell.lua
--- include lib/ticket.lua
--- include lib/bits.lua
--- include lib/holdings.lua
--- include lib/leases.lua
--- include lib/match.lua
 
 local i = index_of(ARGV[3])
 if not is_current(i, ARGV[4]) then

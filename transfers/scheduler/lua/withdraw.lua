@@ -3,13 +3,6 @@
 -- ARGV  now, seed, job, node names as JSON
 -- Reply how many were taken off
 -- Cost  O(nodes * shards held)
--- include lib/cell.lua
--- include lib/ticket.lua
--- include lib/bits.lua
--- include lib/holdings.lua
--- include lib/leases.lua
--- include lib/match.lua
--- include lib/burial.lua
 
 local job = job_key(ARGV[3])
 local gone = 0
@@ -24,16 +17,18 @@ for _, name in ipairs(cjson.decode(ARGV[4])) do
       if call('HGET', P .. 'l:' .. id, 'job') == ARGV[3] then fail_lease(id, 'failed', 'withdrawn', 0, 0, true) end
     end
     forget_copies(job, i)
+    set_member(job, i, 'withdrawn')
     call('HDEL', job .. ':members', i)
     call('HDEL', job .. ':counts', i)
     call('ZREM', job .. ':chain', i)
-    call('SETBIT', job .. ':parked', i, 0)
+    call('ZREM', job .. ':parked', i)
+    call('SETBIT', job .. ':waiting', i, 0)
+    call('ZREM', job .. ':readers', i)
     call('DEL', job .. ':have:' .. i, job .. ':need:' .. i)
     call('ZREM', node_key(i) .. ':jobs', ARGV[3])
     call('ZREM', node_key(i) .. ':serving', ARGV[3])
     call('SREM', node_key(i) .. ':all', ARGV[3])
     call('HINCRBY', job, 'nodes', -1)
-    if state == 'done' then call('HINCRBY', job, 'done', -1) end
     gone = gone + 1
   end
 end

@@ -15,6 +15,20 @@ local function has_bit(text, i)
   return byte ~= nil and bit.band(byte, bit.rshift(128, i % 8)) ~= 0
 end
 
+-- The first set bit of a bitmap, or nil.
+local function first_bit(text)
+  local at = text:find('[^%z]')
+  if not at then
+    return nil
+  end
+  local byte = text:byte(at)
+  for k = 0, 7 do
+    if bit.band(byte, bit.rshift(128, k)) ~= 0 then
+      return (at - 1) * 8 + k
+    end
+  end
+end
+
 -- Up to `limit` set bits of a bitmap, from a random place on, round the end.
 local function some_bits(text, limit)
   local out = {}

@@ -4,12 +4,19 @@
 -- ARGV[1] now, in ms: a script never reads a clock
 -- ARGV[2] random seed: Redis's own generator starts from the same seed in every call
 
-local P = KEYS[1]
-local NOW = tonumber(ARGV[1])
-math.randomseed(tonumber(ARGV[2]))
-
-local call = redis.call
 local EVENTS_KEPT = 200000
+local P, NOW, ARGV, call
+local at_start = {} -- what parts that remember something forget when a call begins
+
+local function begin(keys, args)
+  call = redis.call
+  P, ARGV = keys[1], args
+  NOW = tonumber(args[1])
+  math.randomseed(tonumber(args[2]))
+  for _, forget in ipairs(at_start) do
+    forget()
+  end
+end
 
 local function event(kind, ...)
   call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*', 't', NOW, 'e', kind, ...)

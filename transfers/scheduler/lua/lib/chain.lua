@@ -15,7 +15,7 @@ local function move_laggards(job_id)
   local shards = number(call('HGET', job, 'shard_count'))
   for place, i in ipairs(chain) do
     local member = call('HGET', job .. ':members', i)
-    local state = call('HGET', node_key(i), 'state')
+    local state = load_node(i).state
     if state == 'live' and (member == 'ready' or member == 'done') then
       local count = number(call('HGET', job .. ':counts', i))
       local mark = call('HGET', job .. ':pace', i)
@@ -36,18 +36,22 @@ local function move_laggards(job_id)
         end
         if above_count - count >= LAG and pace < SLOW * reference then
           call('ZADD', job .. ':chain', call('HINCRBY', job, 'chain_end', 1), i)
-          call('HDEL', job .. ':pace', i)
-          for _, id in ipairs(call('SMEMBERS', node_key(i) .. ':serves')) do
-            if call('HGET', P .. 'l:' .. id, 'job') == job_id then
+          call('DEL', job .. ':pace') -- those behind it had its pace, and now have a chance to show their own
+          -- what it still receives would hold its predecessor's slots, which the next one is to have
+          for _, id in ipairs(call('SUNION', node_key(i) .. ':serves', node_key(i) .. ':takes')) do
+            local l = load_lease(id)
+            if l and l.job == job_id then
               fail_lease(id, 'failed', 'moved', 0, 0, true)
             end
           end
           local name = name_of(i)
           out[1] = name
           event('moved', 'job', job_id, 'node', name)
-          local below = neighbour(job, above, false)
-          if below then feed_parked(below) end
+          wake_successor(load_job(job_id), above)
         end
+      end
+      if #out > 0 then
+        return out
       end
       above, above_count, above_pace = i, count, pace
     end

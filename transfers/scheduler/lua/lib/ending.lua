@@ -1,12 +1,15 @@
 -- ending: a job that ends before its time frees all that it holds.
 
 local function end_job(job_id, state, why)
-  local job = job_key(job_id)
+  local j = load_job(job_id)
+  local job = j.key
   call('HSET', job, 'state', state, 'reason', why)
+  j.state = state
   local sources = {}
   for _, id in ipairs(call('SMEMBERS', job .. ':leases')) do
-    local l = release(id)
+    local l = load_lease(id)
     if l then
+      release(l, false)
       call('SADD', node_key(l.dst) .. ':dropped', id)
       if l.src ~= '' then
         sources[l.src] = true
@@ -20,7 +23,7 @@ local function end_job(job_id, state, why)
       call('RPUSH', node_key(i) .. ':orders', order)
     end
   end
-  call('DEL', job .. ':parked')
+  call('DEL', job .. ':parked', job .. ':waiting', job .. ':readers')
   event('job_state', 'job', job_id, 'state', state, 'why', why)
   for src in pairs(sources) do
     wake_for_uploader(src)

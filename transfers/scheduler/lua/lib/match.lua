@@ -1,397 +1,230 @@
--- match: which shard, from whom, to whom. Every search is bounded; what it misses, the reaper's tick finds.
+-- match: who gives to whom in a mesh. Every search is bounded; what it misses, the reaper's tick finds.
+--
+local IDLE_TRIED = 6    -- sources looked at for one receiver
+local PARKED_TRIED = 6  -- receivers looked at for one source
 
-local IDLE_TRIED = 12     -- idle uploaders looked at for one receiver
-local SHARDS_WEIGHED = 24 -- shards whose rarity is compared
-local RAREST_TRIED = 16   -- shards walked from the rarest up
-local PARKED_TRIED = 16   -- parked nodes looked at for one uploader
-local JOBS_TRIED = 16     -- jobs of a node looked at, highest priority first
-
-local function avoided(job, src, dst)
-  local till = call('HGET', job .. ':avoid', src .. '>' .. dst)
+local function avoided(j, src, i)
+  if j.avoids <= NOW then
+    return false
+  end
+  local till = call('HGET', j.key .. ':avoid', src .. '>' .. i)
   return till and tonumber(till) > NOW
 end
 
-local function jobs_of(i)
-  return call('ZRANGE', node_key(i) .. ':jobs', 0, JOBS_TRIED - 1)
+-- Whether some normal node holds s.
+local function normal_holder(j, s)
+  return without(j.key .. ':hold:' .. s, P .. 'slow'):find('[^%z]') ~= nil
 end
 
--- What a job allows now: nil when its shards may not move.
-local function open_job(job)
-  local j = call('HMGET', job, 'state', 'topology', 'gcs_slots', 'gcs_used', 'policy', 'shard_count')
-  if j[1] ~= 'running' then
-    return nil
-  end
-  return { topology = j[2], gcs_free = number(j[3]) - number(j[4]), policy = j[5], shards = number(j[6]) }
-end
+local IDLE -- bitmap of sources, scratch
+at_start[#at_start + 1] = function() IDLE = P .. 'tmp:idle' end
 
--- How much more a node may take: peer downloads, bucket reads. The caps are the node's.
-local function room(i)
-  local n = call('HMGET', node_key(i), 'state', 'down', 'down_max', 'gcs', 'gcs_max', 'gcs_wait')
-  if n[1] ~= 'live' then
-    return 0, 0
-  end
-  local gcs = number(n[5]) - number(n[4])
-  if number(n[6]) > NOW then
-    gcs = 0
-  end
-  return number(n[3]) - number(n[2]), gcs
-end
-
--- The rarest of some shards.
-local function rarest(job, j, shards)
-  if j.policy == 'sequential' then
-    table.sort(shards)
-    return shards[1], 0
-  end
-  if j.policy == 'random' or #shards == 1 then
-    return shards[math.random(#shards)], 0
-  end
-  local scores = call('ZMSCORE', job .. ':rarity', unpack(shards))
-  local best, least
-  for k, s in ipairs(shards) do
-    local copies = tonumber(scores[k] or 1e9) or 1e9
-    if not least or copies < least then
-      best, least = s, copies
-    end
-  end
-  return best, least
-end
-
--- A (shard, source) for node i among the idle uploaders: the rarest shard that one of them can give.
-local function find_peer(job, j, i)
-  local idle = call('GET', P .. 'up')
-  if not idle then
-    return nil
-  end
-  local tried = some_bits(idle, IDLE_TRIED)
-  local best, source, least
-  local found = 0
-  for _, src in ipairs(tried) do
-    call('HINCRBY', P .. 'counters', 'attempts', 1)
-    if tostring(src) ~= i and not avoided(job, src, i) then
-      local common = both(job .. ':have:' .. src, job .. ':need:' .. i)
-      local shards = some_bits(common, SHARDS_WEIGHED)
-      if #shards > 0 then
-        local s, copies = rarest(job, j, shards)
-        if not least or copies < least then
-          best, source, least = s, src, copies
-        end
-        found = found + 1
-        if found >= 2 then
-          break
-        end
-      end
-    end
-  end
-  if best or #tried < IDLE_TRIED then
-    return best, source
-  end
-  local need = call('GET', job .. ':need:' .. i) or ''
-  for _, s in ipairs(call('ZRANGE', job .. ':rarity', 0, RAREST_TRIED - 1)) do
-    if has_bit(need, tonumber(s)) then
-      for _, src in ipairs(some_bits(both(job .. ':hold:' .. s, P .. 'up'), 2)) do
-        if tostring(src) ~= i and not avoided(job, src, i) then
-          return tonumber(s), src
-        end
-      end
-    end
-  end
-  return nil
-end
-
--- A shard for node i to read from the bucket: only what has no live copy, or is suspect.
-local function find_fresh(job, j, i)
-  if j.gcs_free <= 0 then
-    return nil
-  end
-  local need = call('GET', job .. ':need:' .. i) or ''
-  for _, s in ipairs(call('ZRANGE', job .. ':fresh', 0, RAREST_TRIED - 1)) do
-    if call('SISMEMBER', job .. ':suspects', s) == 1 then
-      return tonumber(s), true
-    end
-    if has_bit(need, tonumber(s)) then
-      return tonumber(s), false
-    end
-  end
-  return nil
-end
-
-local function feed_mesh(job_id, job, j, i, want, give)
-  local down, gcs = room(i)
-  local count = 0
-  while count < want and down > 0 do
-    local s, src = find_peer(job, j, i)
-    if not s then
-      break
-    end
-    give(grant(job_id, i, s, tostring(src), false, false))
-    down, count = down - 1, count + 1
-  end
-  while count < want and gcs > 0 and j.gcs_free > 0 do
-    local s, confirm = find_fresh(job, j, i)
-    if not s then
-      break
-    end
-    give(grant(job_id, i, s, '', false, confirm))
-    gcs, count, j.gcs_free = gcs - 1, count + 1, j.gcs_free - 1
-  end
-  return count
-end
-
-local CHAIN_LOOK = 64 -- places of the chain passed over when looking for a live neighbour
-
--- The nearest live, working neighbour of node i: upstream (towards the head) or downstream. nil at the end of the chain.
-local function neighbour(job, i, upstream)
-  local chain = job .. ':chain'
-  local place = call('ZSCORE', chain, i)
-  if not place then
-    return nil
-  end
-  local found
-  if upstream then
-    found = call('ZREVRANGEBYSCORE', chain, '(' .. place, '-inf', 'LIMIT', 0, CHAIN_LOOK)
-  else
-    found = call('ZRANGEBYSCORE', chain, '(' .. place, '+inf', 'LIMIT', 0, CHAIN_LOOK)
-  end
-  for _, other in ipairs(found) do
-    local state = call('HGET', node_key(other), 'state')
-    local member = call('HGET', job .. ':members', other)
-    if (state == 'live' or state == 'draining') and (member == 'ready' or member == 'done') then
-      return other
-    end
-  end
-  return nil
-end
-
--- The first shard that i needs and that its predecessor holds or is receiving.
-local function next_in_chain(job, i, above)
-  local t = P .. 'tmp'
-  call('BITOP', 'AND', t, job .. ':need:' .. i, job .. ':need:' .. above)
-  call('BITOP', 'XOR', t, t, job .. ':need:' .. i)
-  local s = call('BITPOS', t, 1)
-  if s < 0 then
-    return nil
-  end
-  return s
-end
-
--- A node that is receiving shard s and can forward it to i. There is one when a node further down was the first of the
--- chain to be ready, and began with the bucket: what it reads is not read a second time by the head that came after it.
-local function reader_of(job, i, s)
-  for _, src in ipairs(some_bits(both(job .. ':got:' .. s, P .. 'up'), 4)) do
-    if tostring(src) ~= i and not avoided(job, src, i) then
-      return tostring(src)
-    end
-  end
-  return nil
-end
-
-local function feed_head(job_id, job, j, i, want, give)
-  local down, gcs = room(i)
-  local count = 0
-  local need = job .. ':need:' .. i
-  while count < want do
-    local suspect = call('SRANDMEMBER', job .. ':suspects')
-    local s = call('BITPOS', need, 1)
-    if suspect and gcs > 0 and call('HEXISTS', job .. ':reading', suspect) == 0 then
-      give(grant(job_id, i, suspect, '', false, true))
-      gcs = gcs - 1
-    elseif s < 0 then
-      break
-    elseif call('BITCOUNT', job .. ':hold:' .. s) > 0 then
-      local given = false
-      if down > 0 then
-        for _, src in ipairs(some_bits(both(job .. ':hold:' .. s, P .. 'up'), 4)) do
-          if not avoided(job, src, i) then
-            give(grant(job_id, i, s, tostring(src), false, false))
-            down, given = down - 1, true
-            break
+-- A (shard, source) for node i among the idle sources in the bitmap IDLE.
+local function seek(j, i)
+  local few = some_bits(call('GET', IDLE) or '', IDLE_TRIED + 1)
+  if #few > IDLE_TRIED and j.policy == 'rarest-first' then
+    local need = call('GET', j.key .. ':need:' .. i) or ''
+    for _, s in ipairs(rarest_of(j)) do
+      if has_bit(need, s) then
+        attempts = attempts + 1
+        for _, src in ipairs(some_bits(both(j.key .. ':hold:' .. s, IDLE), 2)) do
+          src = tostring(src)
+          if src ~= i and not avoided(j, src, i) and job_lets_send(j, src) then
+            return s, src
           end
         end
       end
-      if not given then
-        break
-      end
-    else
-      local reader = down > 0 and reader_of(job, i, s)
-      if reader then
-        give(grant(job_id, i, s, reader, true, false))
-        down = down - 1
-      elseif gcs > 0 and j.gcs_free > 0 then
-        give(grant(job_id, i, s, '', false, false))
-        gcs, j.gcs_free = gcs - 1, j.gcs_free - 1
-      else
-        break
+    end
+  end
+  for _, src in ipairs(few) do
+    src = tostring(src)
+    if src ~= i and not avoided(j, src, i) and job_lets_send(j, src) then
+      local s = common_shard(j, src, i)
+      if s then
+        return s, src
       end
     end
+  end
+  return nil
+end
+
+local function idle_normal(j)
+  call('BITOP', 'AND', IDLE, P .. 'up', j.key .. ':givers')
+  call('BITOP', 'AND', P .. 'tmp', IDLE, P .. 'slow')
+  call('BITOP', 'XOR', IDLE, IDLE, P .. 'tmp')
+end
+
+-- A (shard, source, how) for node i. Normal nodes read from normal ones and slow from slow, but for a shard that no
+-- normal node has, and for a few trials. relaxed: any source will do, for who waited long.
+local function find_peer(j, i, n, relaxed)
+  if relaxed or not any_slow() then
+    call('BITOP', 'AND', IDLE, P .. 'up', j.key .. ':givers')
+    local s, src = seek(j, i)
+    return s, src, ''
+  end
+  if is_slow(n) then
+    call('BITOP', 'AND', IDLE, P .. 'up', j.key .. ':givers', P .. 'slow')
+    local s, src = seek(j, i)
+    if s or not may_try(j, n) then
+      return s, src, ''
+    end
+    idle_normal(j)
+    s, src = seek(j, i)
+    return s, src, 'trial'
+  end
+  idle_normal(j)
+  local s, src = seek(j, i)
+  if s then
+    return s, src, ''
+  end
+  call('BITOP', 'AND', IDLE, P .. 'up', j.key .. ':givers', P .. 'slow')
+  s, src = seek(j, i)
+  if s and not normal_holder(j, s) then
+    return s, src, ''
+  end
+  return nil
+end
+
+-- Whether src may give s to the parked node i, and how.
+local function fits(j, src, s, i)
+  if not any_slow() then
+    return true, ''
+  end
+  local from, to = is_slow(load_node(src)), is_slow(load_node(i))
+  if from == to then
+    return true, ''
+  end
+  if to then
+    return may_try(j, load_node(i)), 'trial'
+  end
+  return not normal_holder(j, s), ''
+end
+
+-- Whether the parked node i can take a peer's shard now.
+local function takes(j, i, src)
+  return i ~= src and load_node(i).wants > 0 and room_for_peers(load_node(i), j) > 0 and job_lets_take(j, i) and not avoided(j, src, i)
+end
+
+-- A (receiver, shard, how) among the parked nodes for the source src: the neediest that it can serve.
+local function find_taker(j, src)
+  local parked
+  if any_slow() and is_slow(load_node(src)) then
+    parked = call('ZRANGE', j.key .. ':parked', SLOW_LAST, '+inf', 'BYSCORE', 'LIMIT', 0, PARKED_TRIED)
+    for _, i in ipairs(call('ZRANGE', j.key .. ':parked', 0, 1)) do
+      parked[#parked + 1] = i
+    end
+  else
+    parked = call('ZRANGE', j.key .. ':parked', 0, PARKED_TRIED)
+  end
+  for _, i in ipairs(parked) do
+    if takes(j, i, src) then
+      local s = common_shard(j, src, i)
+      if s then
+        local good, how = fits(j, src, s, i)
+        if good then
+          return i, s, how
+        end
+      end
+    end
+  end
+  if #parked <= PARKED_TRIED then
+    return nil
+  end
+  local have = call('GET', j.key .. ':have:' .. src) or ''
+  for _, s in ipairs(rarest_of(j)) do
+    if has_bit(have, s) then
+      attempts = attempts + 1
+      for _, i in ipairs(some_bits(without(j.key .. ':waiting', j.key .. ':got:' .. s), 2)) do
+        i = tostring(i)
+        if takes(j, i, src) then
+          local good, how = fits(j, src, s, i)
+          if good then
+            return i, s, how
+          end
+        end
+      end
+    end
+  end
+  return nil
+end
+
+-- Hand an assignment to a parked node.
+local function deliver(i, assignment)
+  call('RPUSH', inbox_key(i), assignment)
+  set_parked(i, load_node(i).wants - 1)
+end
+
+-- The first shard that the bucket has to give; suspects are read although they are held.
+local function first_fresh(j)
+  local s = call('ZRANGE', j.key .. ':fresh', 0, 0)[1]
+  if not s then
+    return nil
+  end
+  return s, call('SISMEMBER', j.key .. ':suspects', s) == 1 and 'confirm' or ''
+end
+
+local function bucket_free(j) return j.gcs_used < j.gcs_slots end
+
+-- Whether node i can read shard s now: it needs it, or it is to be read again.
+local function reads(j, i, s, how)
+  local n = load_node(i)
+  return may_read_bucket(n, j) and (how == 'confirm' or call('GETBIT', j.key .. ':need:' .. i, s) == 1)
+end
+
+-- Give the bucket's free slots to parked nodes, the neediest first, as long as these need more than `than` (shards held).
+local function wake_for_bucket(j, than)
+  if j.topology ~= 'mesh' or not is_open(j) or not bucket_free(j) then
+    return
+  end
+  if not call('ZRANGE', j.key .. ':fresh', 0, 0)[1] then
+    return
+  end
+  local from = j.bucket_fills_card and ':parked' or ':readers'
+  local parked = call('ZRANGE', j.key .. from, 0, PARKED_TRIED - 1, 'WITHSCORES')
+  for k = 1, #parked, 2 do
+    local i = parked[k]
+    local s, how = first_fresh(j)
+    if not s or not bucket_free(j) or than and tonumber(parked[k + 1]) >= than then
+      return
+    end
+    if load_node(i).wants > 0 and reads(j, i, s, how) then
+      deliver(i, grant(j, i, s, '', how))
+    end
+  end
+end
+
+local function read_bucket(j, i, want, give)
+  local count = 0
+  while count < want and bucket_free(j) do
+    local s, how = first_fresh(j)
+    if not s or not reads(j, i, s, how) then
+      break
+    end
+    give(grant(j, i, s, '', how))
     count = count + 1
   end
   return count
 end
 
-local function feed_chain(job_id, job, j, i, want, give)
-  local above = neighbour(job, i, true)
-  if not above then
-    return feed_head(job_id, job, j, i, want, give)
-  end
-  local down = room(i)
+-- Up to `want` transfers for node i. The bucket comes first, so that new shards come in without a gap, and goes to
+-- whoever has least; but for peers-first, where it comes last.
+local function feed_mesh(j, i, want, give, relaxed)
+  local n = load_node(i)
   local count = 0
-  while count < want and down > 0 do
-    local s = next_in_chain(job, i, above)
-    if not s or call('GETBIT', P .. 'up', above) == 0 or avoided(job, above, i) then
+  if j.policy ~= 'peers-first' and bucket_free(j) then
+    wake_for_bucket(j, neediness(j, i, n))
+    count = read_bucket(j, i, want, give)
+  end
+  while count < want and room_for_peers(n, j) > 0 and job_lets_take(j, i) do
+    local s, src, how = find_peer(j, i, n, relaxed)
+    if not s then
       break
     end
-    local whole = call('GETBIT', job .. ':have:' .. above, s) == 1
-    give(grant(job_id, i, s, above, not whole, false))
-    down, count = down - 1, count + 1
+    give(grant(j, i, s, src, how))
+    count = count + 1
+  end
+  if j.policy == 'peers-first' then
+    count = count + read_bucket(j, i, want - count, give)
   end
   return count
-end
-
--- Give node i up to `want` transfers, of its most urgent jobs first.
-local function feed(i, want, give)
-  local count = 0
-  for _, job_id in ipairs(jobs_of(i)) do
-    if count >= want then
-      break
-    end
-    local job = job_key(job_id)
-    local j = open_job(job)
-    if j and call('HGET', job .. ':members', i) == 'ready' then
-      if j.topology == 'pipeline' then
-        count = count + feed_chain(job_id, job, j, i, want - count, give)
-      else
-        count = count + feed_mesh(job_id, job, j, i, want - count, give)
-      end
-    end
-  end
-  return count
-end
-
--- Parking: a node that asked for more than it got waits in the `parked` bitmap of each of its jobs.
-local function set_parked(i, wants)
-  call('HSET', node_key(i), 'wants', wants)
-  for _, job_id in ipairs(jobs_of(i)) do
-    call('SETBIT', job_key(job_id) .. ':parked', i, wants > 0 and 1 or 0)
-  end
-end
-
--- Try to serve a parked node; what it gets goes to its inbox. Gives how many.
-local function feed_parked(i)
-  local wants = number(call('HGET', node_key(i), 'wants'))
-  if wants <= 0 then
-    set_parked(i, 0)
-    return 0
-  end
-  local count = feed(i, wants, function(assignment) deliver(i, assignment) end)
-  if count > 0 then
-    set_parked(i, wants - count)
-  end
-  return count
-end
-
--- A parked node that src can serve: the neediest of a few. nil when none was found.
-local function find_receiver(job, src)
-  local parked = call('GET', job .. ':parked')
-  if not parked then
-    return nil
-  end
-  local best, least
-  local found = 0
-  for _, i in ipairs(some_bits(parked, PARKED_TRIED)) do
-    if i ~= tonumber(src) then
-      call('HINCRBY', P .. 'counters', 'attempts', 1)
-      local down = room(i)
-      if down > 0 and not avoided(job, src, i) then
-        if both(job .. ':have:' .. src, job .. ':need:' .. i):find('[^%z]') then
-          local held = number(call('HGET', job .. ':counts', i))
-          if not least or held < least then
-            best, least = i, held
-          end
-          found = found + 1
-          if found >= 3 then
-            break
-          end
-        end
-      end
-    end
-  end
-  if best then
-    return tostring(best)
-  end
-  for _, s in ipairs(call('ZRANGE', job .. ':rarity', 0, RAREST_TRIED - 1)) do
-    if call('GETBIT', job .. ':have:' .. src, s) == 1 then
-      local lacking = some_bits(without(job .. ':parked', job .. ':got:' .. s), 2)
-      for _, i in ipairs(lacking) do
-        if i ~= tonumber(src) and room(i) > 0 and not avoided(job, src, i) then
-          return tostring(i)
-        end
-      end
-    end
-  end
-  return nil
-end
-
--- An uploader has a free slot, or something new: serve parked nodes until its slots or its takers run out.
-local ROUNDS = 8
-local function wake_for_uploader(src)
-  for _, job_id in ipairs(call('ZRANGE', node_key(src) .. ':serving', 0, JOBS_TRIED - 1)) do
-    local job = job_key(job_id)
-    local j = open_job(job)
-    if not j and call('HGET', job, 'state') ~= 'paused' then
-      call('ZREM', node_key(src) .. ':serving', job_id)
-    end
-    if j then
-      for _ = 1, ROUNDS do
-        if call('GETBIT', P .. 'up', src) == 0 then
-          return
-        end
-        local taker
-        if j.topology == 'pipeline' then
-          taker = neighbour(job, src, false)
-          if taker and call('GETBIT', job .. ':parked', taker) == 0 then
-            taker = nil
-          end
-        else
-          taker = find_receiver(job, src)
-        end
-        if not taker or feed_parked(taker) == 0 then
-          break
-        end
-      end
-    end
-  end
-end
-
--- The bucket has a free slot or something new to give: find parked nodes that may read it.
-local function wake_for_bucket(job_id)
-  local job = job_key(job_id)
-  local j = open_job(job)
-  if not j or j.gcs_free <= 0 or (call('ZCARD', job .. ':fresh') == 0 and call('SCARD', job .. ':suspects') == 0) then
-    return
-  end
-  local parked = call('GET', job .. ':parked')
-  if not parked then
-    return
-  end
-  local free = j.gcs_free
-  for _, i in ipairs(some_bits(parked, PARKED_TRIED)) do
-    local _, gcs = room(i)
-    if free > 0 and gcs > 0 then
-      free = free - feed_parked(tostring(i))
-    end
-  end
-end
-
--- In a chain, what node i now receives can be forwarded to the next one.
-local function wake_successors(i)
-  for _, job_id in ipairs(call('ZRANGE', node_key(i) .. ':serving', 0, JOBS_TRIED - 1)) do
-    local job = job_key(job_id)
-    if call('HGET', job, 'topology') == 'pipeline' then
-      local below = neighbour(job, i, false)
-      if below and call('GETBIT', job .. ':parked', below) == 1 then
-        feed_parked(below)
-      end
-    end
-  end
 end

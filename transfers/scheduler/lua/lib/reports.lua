@@ -1,13 +1,24 @@
 -- reports: how a transfer ended, as its receiver tells it.
 
-local SHUN_AFTER = 3      -- corrupt or failed uploads in a row until a source is left alone
+local SHUN_AFTER = 3      -- failed uploads in a row until a source is left alone for a while
 local SHUN_MS = 30000
+local BAR_AFTER = 3       -- damaged shards from a source since it registered until it serves no more
+local COMPLAINTS = 2      -- sources that one receiver may have barred: beyond that the fault is likely its own
 local GCS_WAIT_MS = 500   -- a node whose read from the bucket failed pauses for this long
 
-local function blame(src)
-  local strikes = call('HINCRBY', node_key(src), 'strikes', 1)
-  if strikes >= SHUN_AFTER then
-    call('HSET', node_key(src), 'strikes', 0, 'shunned', NOW + SHUN_MS)
+-- The source failed to deliver, or delivered damaged bytes.
+local function blame(src, dst, damaged)
+  if damaged then
+    if call('SADD', node_key(dst) .. ':accused', src) == 1 and call('SCARD', node_key(dst) .. ':accused') > COMPLAINTS then
+      call('SREM', node_key(dst) .. ':accused', src)
+    elseif call('HINCRBY', node_key(src), 'damaged', 1) >= BAR_AFTER and load_node(src).barred == 0 then
+      bar(src, name_of(src))
+    end
+  end
+  if call('HINCRBY', node_key(src), 'strikes', 1) >= SHUN_AFTER then
+    set_node(src, 'strikes', 0)
+    set_node(src, 'shunned', NOW + SHUN_MS)
+    call('ZADD', P .. 'shunned', NOW + SHUN_MS, src)
     set_uploader(src)
   end
 end
@@ -19,12 +30,13 @@ local function settle_suspect(job_id, job, i, s, crc)
     return
   end
   call('HSET', job .. ':digest', s, crc)
-  for _, other in ipairs(some_bits(call('GET', job .. ':hold:' .. s) or '', 10000)) do
-    if tostring(other) ~= i then
+  local holders = call('GET', job .. ':hold:' .. s) or ''
+  for _, other in ipairs(some_bits(holders, #holders * 8)) do
+    other = tostring(other)
+    if other ~= i then
       unhold(job, other, s, true)
       if call('HGET', job .. ':members', other) == 'done' then
-        call('HINCRBY', job, 'done', -1)
-        call('HSET', job .. ':members', other, 'ready')
+        set_member(job, other, 'ready')
         call('ZADD', node_key(other) .. ':jobs', call('HGET', job, 'order'), job_id)
       end
       call('RPUSH', node_key(other) .. ':orders', cjson.encode({ op = 'drop', job = job_id, shards = { tonumber(s) } }))
@@ -40,8 +52,8 @@ local function judge(job, l, crc)
   end
   if l.src == '' then
     -- the first reader's digest is the shard's; while nobody holds it a later read from the bucket may correct it
-    if not known or l.confirm == '1' or call('BITCOUNT', job .. ':hold:' .. l.shard) == 0 then
-      if l.confirm ~= '1' then
+    if not known or l.how == 'confirm' or not call('ZSCORE', job .. ':rarity', l.shard) then
+      if l.how ~= 'confirm' then
         call('HSET', job .. ':digest', l.shard, crc)
       end
       return 'ok'
@@ -51,55 +63,73 @@ local function judge(job, l, crc)
   return known and 'rejected' or 'unsettled'
 end
 
+-- A transfer that brought its shard.
+local function accept(i, l, r, crc, out)
+  local j = load_job(l.job)
+  release(l, true)
+  if l.how == 'confirm' then
+    settle_suspect(l.job, j.key, i, l.shard, crc)
+  end
+  call('HINCRBY', j.key, l.src == '' and 'bytes_gcs' or 'bytes_peer', r.bytes)
+  learn(j, i, l.src, r.bytes, r.ms)
+  local count = hold(j.key, i, l.shard)
+  if count or l.how == 'confirm' then
+    event('done', 'job', l.job, 'node', ARGV[3], 'shard', l.shard, 'source', l.src == '' and '' or load_node(l.src).name,
+      'bytes', r.bytes, 'ms', r.ms, 'lease', l.id, 'crc', crc)
+  end
+  if (count or number(call('HGET', j.key .. ':counts', i))) == j.shard_count then
+    out.finished[#out.finished + 1] = l.job
+  end
+end
+
+local function reject(i, l, r, verdict, out)
+  local bad = verdict == 'corrupt' or verdict == 'rejected'
+  if verdict == 'rejected' then
+    out.rejected[#out.rejected + 1] = r.lease
+  end
+  fail_lease(r.lease, bad and 'corrupt' or 'failed', bad and 'digest' or r.why, r.bytes, r.ms, false)
+  out.lost[l.job] = true
+  if verdict == 'cancelled' then
+    return
+  end
+  if l.src == '' then
+    set_node(i, 'gcs_wait', NOW + GCS_WAIT_MS)
+    return
+  end
+  if l.how == 'cut_through' then
+    return -- what it forwards is not verified yet: it will blame its own source
+  end
+  blame(l.src, i, bad)
+  if bad then
+    call('RPUSH', node_key(l.src) .. ':orders', cjson.encode({ op = 'verify', job = l.job }))
+  end
+end
+
 local function apply_reports(i, reports)
-  local out = { uploaders = {}, jobs = {}, unsettled = {}, rejected = {}, stale = {}, finished = {} }
+  local out = { uploaders = {}, lost = {}, unsettled = {}, rejected = {}, stale = {}, finished = {} }
   for _, r in ipairs(reports) do
-    local l = load_hash(P .. 'l:' .. r.lease)
-    if not l.job or l.dst ~= i then
+    local l = load_lease(r.lease)
+    if not l or l.dst ~= i then
       out.stale[#out.stale + 1] = r.lease
     else
-      local job = job_key(l.job)
       local crc = r.crc32c and r.crc32c ~= cjson.null and string.format('%.0f', r.crc32c) or ''
       local verdict = r.outcome
       if verdict == 'ok' then
-        verdict = judge(job, l, crc)
-      end
-      out.jobs[l.job] = true
-      if l.src ~= '' then
-        out.uploaders[l.src] = true
+        verdict = judge(job_key(l.job), l, crc)
       end
       if verdict == 'unsettled' then
         out.unsettled[#out.unsettled + 1] = r.lease
-        call('ZADD', P .. 'leases', NOW + number(l.ttl), r.lease)
-      elseif verdict == 'ok' then
-        release(r.lease)
-        if l.confirm == '1' then
-          settle_suspect(l.job, job, i, l.shard, crc)
-        end
-        call('HINCRBY', job, l.src == '' and 'bytes_gcs' or 'bytes_peer', r.bytes)
-        if hold(job, i, l.shard) or l.confirm == '1' then
-          event('done', 'job', l.job, 'node', ARGV[3], 'shard', l.shard, 'source', l.src == '' and '' or name_of(l.src),
-            'bytes', r.bytes, 'ms', r.ms, 'lease', r.lease, 'crc', crc)
-        end
-        if l.src ~= '' then
-          call('HSET', node_key(l.src), 'strikes', 0)
-        end
-        if number(call('HGET', job .. ':counts', i)) == number(call('HGET', job, 'shard_count')) then
-          out.finished[#out.finished + 1] = l.job
-        end
+        call('ZADD', P .. 'leases', NOW + l.ttl, r.lease)
       else
-        local bad = verdict == 'corrupt' or verdict == 'rejected'
-        if verdict == 'rejected' then
-          out.rejected[#out.rejected + 1] = r.lease
+        if l.src ~= '' then
+          out.uploaders[#out.uploaders + 1] = l.src
+        else
+          out.lost[l.job] = true -- a slot of the bucket is free
         end
-        fail_lease(r.lease, bad and 'corrupt' or 'failed', bad and 'digest' or r.why, r.bytes, r.ms, false)
-        if l.src ~= '' and verdict ~= 'cancelled' then
-          blame(l.src)
-          if bad then
-            call('RPUSH', node_key(l.src) .. ':orders', cjson.encode({ op = 'verify', job = l.job }))
-          end
-        elseif l.src == '' and verdict ~= 'cancelled' then
-          call('HSET', node_key(i), 'gcs_wait', NOW + GCS_WAIT_MS)
+        if verdict == 'ok' then
+          accept(i, l, r, crc, out)
+        else
+          reject(i, l, r, verdict, out)
         end
       end
     end

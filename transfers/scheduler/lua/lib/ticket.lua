@@ -1,28 +1,33 @@
--- ticket: HMAC-SHA1 (RFC 2104) from redis.sha1hex, so that a peer's right to read a shard is signed with the source's own key.
+-- ticket: a peer's right to read a shard, signed with the source's own key: HMAC-SHA1 (RFC 2104) from redis.sha1hex.
+--
+-- The key's two padded forms are made once, at registration, and kept with the node (ipad, opad).
 
 local BLOCK = 64
 local TICKET_MS = 600000
 
 local function unhex(text)
-  return (text:gsub('..', function(pair) return string.char(tonumber(pair, 16)) end))
-end
-
-local function pad(key, with)
-  local bytes = {}
-  for k = 1, BLOCK do
-    bytes[k] = string.char(bit.bxor(key:byte(k) or 0, with))
+  local words = {}
+  for k = 1, #text, 8 do
+    words[#words + 1] = struct.pack('>I4', tonumber(text:sub(k, k + 7), 16))
   end
-  return table.concat(bytes)
+  return table.concat(words)
 end
 
-local function hmac(key, message)
+-- The inner and the outer padded key.
+local function pads(key)
   if #key > BLOCK then
     key = unhex(redis.sha1hex(key))
   end
-  return redis.sha1hex(pad(key, 0x5c) .. unhex(redis.sha1hex(pad(key, 0x36) .. message)))
+  local inner, outer = {}, {}
+  for k = 1, BLOCK do
+    inner[k] = string.char(bit.bxor(key:byte(k) or 0, 0x36))
+    outer[k] = string.char(bit.bxor(key:byte(k) or 0, 0x5c))
+  end
+  return table.concat(inner), table.concat(outer)
 end
 
-local function make_ticket(key, job, shard, dst)
+local function make_ticket(n, job, shard, dst)
   local expires = string.format('%d', NOW + TICKET_MS)
-  return expires .. '.' .. hmac(key, job .. '|' .. shard .. '|' .. dst .. '|' .. expires)
+  local inner = redis.sha1hex(n.ipad .. job .. '|' .. shard .. '|' .. dst .. '|' .. expires)
+  return expires .. '.' .. redis.sha1hex(n.opad .. unhex(inner))
 end

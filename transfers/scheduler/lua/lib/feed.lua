@@ -1,0 +1,98 @@
+-- feed: give nodes their transfers, when they ask and when something becomes possible for those that wait.
+
+local ROUNDS = 8       -- matches made for one free source at most
+local CHAIN_WOKEN = 32 -- nodes of a chain woken one after the other
+
+-- Up to `want` transfers for node i, of its most urgent jobs first. Gives how many.
+local function feed(i, want, give, relaxed)
+  local count = 0
+  for _, job_id in ipairs(jobs_of(i)) do
+    if count >= want then
+      break
+    end
+    local j = load_job(job_id)
+    if is_open(j) and call('HGET', j.key .. ':members', i) == 'ready' then
+      if j.topology == 'pipeline' then
+        count = count + feed_chain(j, i, want - count, give)
+      else
+        count = count + feed_mesh(j, i, want - count, give, relaxed)
+      end
+    end
+  end
+  return count
+end
+
+-- Try to serve a parked node; what it gets goes to its inbox. Gives how many.
+local function feed_parked(i, relaxed)
+  local wants = load_node(i).wants
+  if wants <= 0 then
+    return 0
+  end
+  return feed(i, wants, function(assignment) deliver(i, assignment) end, relaxed)
+end
+
+-- In a chain, what node i holds or receives can be forwarded to the next one, and by that one to the one after it.
+local function wake_successor(j, i)
+  for _ = 1, CHAIN_WOKEN do
+    i = neighbour(j.key, i, false)
+    if not i or load_node(i).wants <= 0 or feed_parked(i) == 0 then
+      return
+    end
+  end
+end
+
+-- A source has a free slot, or something new: serve parked nodes until its slots or its takers run out.
+local function wake_for_uploader(src)
+  if not may_serve(load_node(src)) then
+    return
+  end
+  for _, job_id in ipairs(served_by(src)) do
+    local j = load_job(job_id)
+    if not is_open(j) then
+      if j.state ~= 'paused' then
+        call('ZREM', node_key(src) .. ':serving', job_id)
+      end
+    elseif j.topology == 'pipeline' then
+      wake_successor(j, src)
+    else
+      for _ = 1, ROUNDS do
+        if not may_serve(load_node(src)) then
+          return
+        end
+        local i, s, how
+        if job_lets_send(j, src) then
+          i, s, how = find_taker(j, src)
+        end
+        if not i then
+          break
+        end
+        deliver(i, grant(j, i, s, src, how))
+      end
+    end
+  end
+end
+
+-- In chains, what node i now receives can be forwarded.
+local function wake_successors(i)
+  for _, job_id in ipairs(served_by(i)) do
+    local j = load_job(job_id)
+    if is_open(j) and j.topology == 'pipeline' then
+      wake_successor(j, i)
+    end
+  end
+end
+
+-- The bucket has a free slot or something new to give.
+local function bucket_changed(job_id)
+  local j = load_job(job_id)
+  if not is_open(j) then
+    return
+  end
+  if j.topology == 'mesh' then
+    wake_for_bucket(j)
+    return
+  end
+  for _, i in ipairs(call('ZRANGE', j.key .. ':parked', 0, PARKED_TRIED - 1)) do
+    feed_parked(i)
+  end
+end

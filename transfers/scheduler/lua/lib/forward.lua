@@ -1,0 +1,93 @@
+-- forward: who gives to whom in a pipeline: each node reads from its nearest working predecessor, the head from the bucket.
+
+local CHAIN_LOOK = 64 -- places of the chain passed over when looking for a live neighbour
+
+-- The nearest live, working neighbour of node i: upstream (towards the head) or downstream. nil at the end of the chain.
+local function neighbour(job, i, upstream)
+  local chain = job .. ':chain'
+  local place = call('ZSCORE', chain, i)
+  if not place then
+    return nil
+  end
+  local found
+  if upstream then
+    found = call('ZREVRANGEBYSCORE', chain, '(' .. place, '-inf', 'LIMIT', 0, CHAIN_LOOK)
+  else
+    found = call('ZRANGEBYSCORE', chain, '(' .. place, '+inf', 'LIMIT', 0, CHAIN_LOOK)
+  end
+  for _, other in ipairs(found) do
+    local n = load_node(other)
+    local member = call('HGET', job .. ':members', other)
+    if (n.state == 'live' or n.state == 'draining') and n.barred == 0 and (member == 'ready' or member == 'done') then
+      return other
+    end
+  end
+  return nil
+end
+
+-- The first shard that i needs and that its predecessor holds or is receiving.
+local function next_in_chain(job, i, above)
+  return first_bit(without(job .. ':need:' .. i, job .. ':need:' .. above))
+end
+
+-- A node that holds shard s, or else is receiving it, and can forward it to i: whole or not. There may be one when a node
+-- further down was the first of the chain to be ready, and began with the bucket: what it reads is not read again.
+local function giver_of(j, i, s)
+  for _, part in ipairs({ ':hold:', ':got:' }) do
+    for _, src in ipairs(some_bits(both(j.key .. part .. s, P .. 'up'), 4)) do
+      src = tostring(src)
+      if src ~= i and not avoided(j, src, i) and job_lets_send(j, src) then
+        return src, part == ':hold:' and '' or 'cut_through'
+      end
+    end
+  end
+  return nil
+end
+
+local function feed_head(j, i, want, give)
+  local n = load_node(i)
+  local count = 0
+  while count < want do
+    local suspect = call('SRANDMEMBER', j.key .. ':suspects')
+    if suspect and may_read_bucket(n, j) and call('HEXISTS', j.key .. ':reading', suspect) == 0 then
+      give(grant(j, i, suspect, '', 'confirm'))
+    else
+      local s = call('BITPOS', j.key .. ':need:' .. i, 1)
+      if s < 0 then
+        break
+      end
+      local src, how
+      if room_for_peers(n, j) > 0 and job_lets_take(j, i) then
+        src, how = giver_of(j, i, s)
+      end
+      if src then
+        give(grant(j, i, s, src, how))
+      elseif bucket_free(j) and may_read_bucket(n, j) and call('ZSCORE', j.key .. ':fresh', s) then
+        give(grant(j, i, s, '', ''))
+      else
+        break
+      end
+    end
+    count = count + 1
+  end
+  return count
+end
+
+local function feed_chain(j, i, want, give)
+  local above = neighbour(j.key, i, true)
+  if not above then
+    return feed_head(j, i, want, give)
+  end
+  local n = load_node(i)
+  local count = 0
+  while count < want and room_for_peers(n, j) > 0 and job_lets_take(j, i) do
+    local s = next_in_chain(j.key, i, above)
+    if not s or not may_serve(load_node(above)) or not job_lets_send(j, above) or avoided(j, above, i) then
+      break
+    end
+    local whole = call('GETBIT', j.key .. ':have:' .. above, s) == 1
+    give(grant(j, i, s, above, whole and '' or 'cut_through'))
+    count = count + 1
+  end
+  return count
+end
