@@ -94,12 +94,12 @@ class Scripts:
     def __call__(self, name: str, *args: str | int | float) -> Any:
         if self._functions:
             try:
-                return self._client.fcall(function(name), 1, self._prefix, *args)  # type: ignore[arg-type]
+                return self._client.fcall(function(name), 1, self._prefix, *args)
             except ResponseError as error:
                 if not _is_missing(error):
                     raise
             if self._load_library():
-                return self._client.fcall(function(name), 1, self._prefix, *args)  # type: ignore[arg-type]
+                return self._client.fcall(function(name), 1, self._prefix, *args)
         return self._evaluate(name, args)
 
     def _load_library(self) -> bool:
@@ -117,10 +117,10 @@ class Scripts:
         if sha is None:
             sha = self._loaded[name] = str(self._client.script_load(script(name)))
         try:
-            return self._client.evalsha(sha, 1, self._prefix, *args)  # type: ignore[arg-type]
+            return self._client.evalsha(sha, 1, self._prefix, *args)
         except NoScriptError:
             self._client.script_load(script(name))
-            return self._client.evalsha(sha, 1, self._prefix, *args)  # type: ignore[arg-type]
+            return self._client.evalsha(sha, 1, self._prefix, *args)
 
 
 def _is_missing(error: ResponseError) -> bool:
