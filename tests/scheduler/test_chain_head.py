@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from tests.scheduler.cell import JOB, Cell
-from transfers.scheduler.types import GCS
+import itertools
+from collections import deque
+from collections.abc import Iterable
+
+import pytest
+
+from tests.scheduler.cell import JOB, Cell, crc_of
+from transfers.scheduler.types import GCS, Assignment, Report
 
 
 def test_a_head_that_comes_second_takes_what_is_being_read_from_the_one_that_reads_it(cell: Cell) -> None:
@@ -36,3 +42,35 @@ def test_a_late_head_does_not_add_to_what_leaves_the_bucket(cell: Cell) -> None:
     view = cell.scheduler.job(JOB)
     assert view is not None and view.state == "complete"
     assert view.bytes_gcs == 60
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations("abcd")), ids="".join)
+def test_whatever_the_order_in_which_nodes_come_the_bucket_is_read_once(cell: Cell, order: tuple[str, ...]) -> None:
+    cell.nodes(*"abcd", up=2, down=2, gcs=2)
+    cell.job("abcd", shards=12, topology="pipeline", gcs_slots=8)
+    work: deque[tuple[str, Assignment]] = deque()
+
+    def take(node: str, given: Iterable[Assignment]) -> None:
+        work.extend((node, each) for each in given)
+
+    for node in order:
+        cell.holds(node)
+        take(node, cell.next(node, want=4).assignments)
+        for other in "abcd":
+            take(other, cell.inbox(other))
+    idle = 0
+    while idle < 3:
+        if not work:
+            cell.now += 500
+            cell.scheduler.reap()
+            idle += 1
+        else:
+            node, lease = work.popleft()
+            reply = cell.next(node, Report(lease.lease, "ok", crc_of(lease.shard), bytes=10, ms=1), want=4)
+            if reply.unsettled:
+                work.append((node, lease))
+            take(node, reply.assignments)
+        for other in "abcd":
+            take(other, cell.inbox(other))
+    view = cell.scheduler.job(JOB)
+    assert view is not None and view.shards_held == 48 and view.bytes_gcs == 120

@@ -29,6 +29,22 @@ local function first_bit(text)
   end
 end
 
+-- The first `limit` set bits of a bitmap.
+local function first_bits(text, limit)
+  local out = {}
+  local at = text:find('[^%z]')
+  while at and #out < limit do
+    local byte = text:byte(at)
+    for k = 0, 7 do
+      if bit.band(byte, bit.rshift(128, k)) ~= 0 and #out < limit then
+        out[#out + 1] = (at - 1) * 8 + k
+      end
+    end
+    at = text:find('[^%z]', at + 1)
+  end
+  return out
+end
+
 -- Up to `limit` set bits of a bitmap, from a random place on, round the end.
 local function some_bits(text, limit)
   local out = {}

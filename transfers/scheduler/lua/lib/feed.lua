@@ -54,6 +54,10 @@ local function wake_for_uploader(src)
       end
     elseif j.topology == 'pipeline' then
       wake_successor(j, src)
+      local head = call('ZRANGE', j.key .. ':chain', 0, 0)[1]
+      if head and head ~= src and load_node(head).wants > 0 then
+        feed_parked(head) -- it may wait for what a node further down has read
+      end
     else
       for _ = 1, ROUNDS do
         if not may_serve(load_node(src)) then

@@ -1,5 +1,6 @@
 -- forward: who gives to whom in a pipeline: each node reads from its nearest working predecessor, the head from the bucket.
 
+local HEAD_LOOK = 4   -- shards for which the head looks for a node that holds or reads them
 local CHAIN_LOOK = 64 -- places of the chain passed over when looking for a live neighbour
 
 -- The nearest live, working neighbour of node i: upstream (towards the head) or downstream. nil at the end of the chain.
@@ -44,30 +45,41 @@ local function giver_of(j, i, s)
   return nil
 end
 
+-- What the head takes next: (shard, source, how); the source is '' for the bucket. Nil when nothing can be had now.
+-- The bucket is read only for what nobody holds or reads: a shard whose holder is busy is waited for, not read again.
+local function next_for_head(j, i, n)
+  local may_read = bucket_free(j) and may_read_bucket(n, j)
+  local suspect = may_read and call('SRANDMEMBER', j.key .. ':suspects')
+  if suspect and call('HEXISTS', j.key .. ':reading', suspect) == 0 then
+    return suspect, '', 'confirm'
+  end
+  if room_for_peers(n, j) > 0 and job_lets_take(j, i) then
+    for _, s in ipairs(first_bits(call('GET', j.key .. ':need:' .. i) or '', HEAD_LOOK)) do
+      if call('ZSCORE', j.key .. ':fresh', s) then
+        break -- from here on the bucket is nearer
+      end
+      local src, how = giver_of(j, i, s)
+      if src then
+        return s, src, how
+      end
+    end
+  end
+  local s = may_read and call('ZRANGE', j.key .. ':fresh', 0, 0)[1]
+  if s then
+    return s, '', ''
+  end
+  return nil
+end
+
 local function feed_head(j, i, want, give)
   local n = load_node(i)
   local count = 0
   while count < want do
-    local suspect = call('SRANDMEMBER', j.key .. ':suspects')
-    if suspect and may_read_bucket(n, j) and call('HEXISTS', j.key .. ':reading', suspect) == 0 then
-      give(grant(j, i, suspect, '', 'confirm'))
-    else
-      local s = call('BITPOS', j.key .. ':need:' .. i, 1)
-      if s < 0 then
-        break
-      end
-      local src, how
-      if room_for_peers(n, j) > 0 and job_lets_take(j, i) then
-        src, how = giver_of(j, i, s)
-      end
-      if src then
-        give(grant(j, i, s, src, how))
-      elseif bucket_free(j) and may_read_bucket(n, j) and call('ZSCORE', j.key .. ':fresh', s) then
-        give(grant(j, i, s, '', ''))
-      else
-        break
-      end
+    local s, src, how = next_for_head(j, i, n)
+    if not s then
+      break
     end
+    give(grant(j, i, s, src, how))
     count = count + 1
   end
   return count
