@@ -35,10 +35,9 @@ Prefix `{fdist:<cell>}:`, whose hash tag keeps a cell in one slot. <i> is a node
 | j:<job>:readers | zset | nodes that could read from a slow bucket beside what they receive |
 | j:<job>:ups, j:<job>:downs | hash | node -> transfers of this job, where it limits them |
 | j:<job>:avoid | hash | "source>receiver" -> until when the pair is not matched |
-| j:<job>:leases | set | leases of the job |
 | events | stream | what happened, for the record |
 | enrolment | set | digests of the keys with which nodes may register |
-| attempts, lease_seq | string | pairs of nodes looked at, leases given: for figures |
+| attempts, lease_seq | string | pairs of nodes looked at beyond one for each lease; leases given |
 """
 
 from __future__ import annotations

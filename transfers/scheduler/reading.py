@@ -12,6 +12,19 @@ from transfers.scheduler.types import Event, JobNodeView, JobState, JobView, Lea
 SLOW_MARKS = 2  # lib/rates.lua's MARKED
 
 
+TRANSFER_FIELDS = ("job", "node", "shard", "source", "bytes", "ms", "lease")
+
+
+def _event(cursor: str, fields: dict[str, str]) -> Event:
+    """What lib/events.lua wrote."""
+    at, kind, packed = int(fields.pop("t")), fields.pop("e"), fields.pop("d", None)
+    if packed is not None:
+        *known, last = packed.split("\t")
+        fields.update(zip(TRANSFER_FIELDS, known, strict=True))
+        fields["crc" if kind == "done" else "why"] = last
+    return Event(cursor, at, kind, fields)
+
+
 def _number(value: str | None) -> int:
     return int(float(value or 0))
 
@@ -26,8 +39,7 @@ class Reading(Base):
             if rows and isinstance(rows[0], list):
                 rows = [row for part in rows for row in part]
             for at, raw in rows:
-                fields = texts(raw)
-                out.append(Event(text(at), int(fields.pop("t")), fields.pop("e"), fields))
+                out.append(_event(text(at), texts(raw)))
         return out
 
     def stream_bounds(self) -> tuple[str, str] | None:
@@ -77,18 +89,17 @@ class Reading(Base):
             pipe.zrange(self._keys.job(job, ":chain"), 0, -1)
             pipe.get(self._keys.job(job, ":waiting"))
             pipe.hget(self._keys.job(job), "topology")
-            pipe.smembers(self._keys.job(job, ":leases"))
-            members, counts, chain, parked, topology, leases = pipe.execute()
+            members, counts, chain, parked, topology = pipe.execute()
         members, counts = texts(members), texts(counts)
         order = [text(each) for each in chain if text(each) in members]
         names = self._names(order)
         with self._client.pipeline(transaction=False) as pipe:
             for index in order:
                 pipe.hget(self._keys.node(index), "state")
-            for lease in leases:
-                pipe.hget(self._keys(f"l:{text(lease)}"), "dst")
-            answers = [None if each is None else text(each) for each in pipe.execute()]
-        states, moving = answers[: len(order)], set(answers[len(order) :])
+                pipe.scard(self._keys.node(index, ":takes"))
+            answers = pipe.execute()
+        states = [None if each is None else text(each) for each in answers[::2]]
+        moving = {index for index, takes in zip(order, answers[1::2], strict=True) if takes}
         out = []
         for place, index in enumerate(order):
             state = self._member_state(index, members[index], states[place], index in moving, parked or b"")
@@ -117,20 +128,16 @@ class Reading(Base):
 
     def leases(self, job: str | None = None) -> list[LeaseView]:
         """Transfers under way, of one job or of all."""
-        if job is not None:
-            found: Any = self._client.smembers(self._keys.job(job, ":leases"))
-        else:
-            found = self._client.zrange(self._keys("leases"), 0, -1)
-        ids = [text(each) for each in found]
+        found: Any = self._client.zrange(self._keys("leases"), 0, -1, withscores=True)
+        ids = [(text(lease), expires) for lease, expires in found]
         with self._client.pipeline(transaction=False) as pipe:
-            for lease in ids:
+            for lease, _ in ids:
                 pipe.hgetall(self._keys(f"l:{lease}"))
-                pipe.zscore(self._keys("leases"), lease)
             answers = pipe.execute()
         rows = [
-            (lease, texts(raw), expires)
-            for lease, raw, expires in zip(ids, answers[::2], answers[1::2], strict=True)
-            if raw and expires is not None
+            (lease, fields, expires)
+            for (lease, expires), fields in zip(ids, map(texts, answers), strict=True)
+            if fields and job in (None, fields["job"])
         ]
         wanted = [r["dst"] for _, r, _ in rows] + [r["src"] for _, r, _ in rows if r["src"]]
         names = dict(zip(wanted, self._names(wanted), strict=True))
@@ -229,7 +236,7 @@ class Reading(Base):
             pipe.zcard(self._keys("jobs"))
             counters, leases, live, jobs = pipe.execute()
         return {
-            "attempts": int(counters[0] or 0),
+            "attempts": int(counters[0] or 0) + int(counters[1] or 0),
             "assigned": int(counters[1] or 0),
             "transfers": int(leases),
             "live_nodes": int(live),

@@ -18,8 +18,9 @@ FOLDER = Path(__file__).with_name("lua")
 # Each part uses only those before it.
 PARTS = (
     "cell",
-    "ticket",
+    "events",
     "bits",
+    "ticket",
     "nodes",
     "jobs",
     "holdings",
@@ -52,6 +53,13 @@ def _body(name: str) -> str:
     return (FOLDER / f"{name}.lua").read_text()
 
 
+def _operation(name: str) -> str:
+    return (
+        f"local function body()\n{_body(name)}\nend\n"
+        "local function operation(keys, args) begin(keys, args) local reply = body() finish() return reply end"
+    )
+
+
 @cache
 def version() -> str:
     """Names this very text: versions of fdist that differ do not replace each other's functions."""
@@ -62,9 +70,7 @@ def version() -> str:
 def library() -> str:
     """All operations as one library for FUNCTION LOAD."""
     operations = [
-        f"do local function operation(keys, args) begin(keys, args)\n{_body(name)}\nend\n"
-        f"redis.register_function('{function(name)}', operation) end"
-        for name in names()
+        f"do\n{_operation(name)}\nredis.register_function('{function(name)}', operation)\nend" for name in names()
     ]
     return "\n".join([f"#!lua name=fdist_{version()}", _shared(), *operations])
 
@@ -72,7 +78,7 @@ def library() -> str:
 @cache
 def script(name: str) -> str:
     """One operation as a script for EVAL."""
-    return f"local keys, args = KEYS, ARGV\n{_shared()}\nbegin(keys, args)\n{_body(name)}"
+    return f"local keys, args = KEYS, ARGV\n{_shared()}\n{_operation(name)}\nreturn operation(keys, args)"
 
 
 def function(name: str) -> str:

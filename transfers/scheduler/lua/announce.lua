@@ -7,24 +7,27 @@
 -- Promises: a shard whose digest disagrees with the recorded one is not counted. A digest that nobody recorded is taken
 -- over: after a loss of Redis the nodes are the truth, and whole files are still checked against the bucket's checksum.
 
-local job = job_key(ARGV[3])
+local j = load_job(ARGV[3])
+local job = j.key
 local i = index_of(ARGV[4])
 if not is_current(i, ARGV[5]) then
   return { -1 }
 end
 local state = call('HGET', job .. ':members', i)
-if not state or call('EXISTS', job) == 0 then
+if not state or not exists(j) then
   return { -2 }
 end
 local rejected, counted = {}, 0
-local limit = number(call('HGET', job, 'shard_count'))
+local limit = j.shard_count
 for s, crc in pairs(cjson.decode(ARGV[6])) do
   local shard = tonumber(s)
   if shard and shard >= 0 and shard < limit then
     local text = string.format('%.0f', crc)
     call('HSETNX', job .. ':digest', s, text)
     if call('HGET', job .. ':digest', s) == text then
-      hold(job, i, shard)
+      call('SETBIT', j.need .. i, shard, 0)
+      call('SETBIT', j.got .. shard, i, 1)
+      hold(j, i, shard)
       counted = counted + 1
     else
       rejected[#rejected + 1] = shard

@@ -23,7 +23,7 @@ if call('HINCRBY', job .. ':disputes', ARGV[6], 1) > number(call('HGET', job, 'm
 end
 for _, s in ipairs(shards) do
   call('SADD', job .. ':suspects', s)
-  make_fresh(job, s)
+  make_fresh(load_job(ARGV[3]), s)
 end
 event('disputed', 'job', ARGV[3], 'file', ARGV[6], 'node', ARGV[4])
 bucket_changed(ARGV[3])

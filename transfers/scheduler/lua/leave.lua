@@ -12,7 +12,7 @@ local state = call('HGET', node_key(i), 'state')
 if state ~= 'live' and state ~= 'draining' then
   return 1
 end
-set_node(i, 'state', ARGV[4])
+change_node(i, 'state', ARGV[4])
 call('ZREM', P .. 'seen', i)
 local touched, sources = bury(i, ARGV[5])
 event(ARGV[4] == 'left' and 'node_left' or 'node_dead', 'node', ARGV[3], 'why', ARGV[5])

@@ -11,13 +11,12 @@ local i = index_of(ARGV[3])
 if not i then
   return 'stale'
 end
-local key = node_key(i)
-local last = call('HMGET', key, 'epoch', 'state', 'request', 'reply')
-if last[1] ~= ARGV[4] or last[2] ~= 'live' and last[2] ~= 'draining' then
+local n = load_node(i)
+if n.epoch ~= ARGV[4] or n.state ~= 'live' and n.state ~= 'draining' then
   return 'stale'
 end
-if ARGV[5] ~= '' and last[3] == ARGV[5] then
-  return last[4]
+if ARGV[5] ~= '' and n.request == ARGV[5] then
+  return call('HGET', node_key(i), 'reply')
 end
 begin_asking(i)
 local outcome = apply_reports(i, cjson.decode(ARGV[7]))
@@ -40,9 +39,10 @@ wake_for_uploader(i)
 if #given > 0 then
   wake_successors(i)
 end
-count_attempts()
+count_attempts(#given)
 local reply = '{"assignments":[' .. table.concat(given, ',') .. '],"parked":' .. (left > 0 and 'true' or 'false')
   .. ',"unsettled":' .. json_list(outcome.unsettled) .. ',"rejected":' .. json_list(outcome.rejected)
   .. ',"stale":' .. json_list(outcome.stale) .. ',"finished":' .. json_list(outcome.finished) .. '}'
-call('HSET', key, 'request', ARGV[5], 'reply', reply)
+change_node(i, 'request', ARGV[5])
+change_node(i, 'reply', reply)
 return reply

@@ -19,7 +19,6 @@ elseif what == 'draining' then
 else
   call('HSET', key, what, value, what:sub(5) .. '_max', value)
 end
-known_nodes[i] = nil
 set_uploader(i)
 wake_for_uploader(i)
 return 1

@@ -27,7 +27,7 @@ end
 local silent = call('ZRANGEBYSCORE', P .. 'seen', '-inf', NOW - tonumber(ARGV[3]), 'LIMIT', 0, DEATHS_A_CALL)
 for _, i in ipairs(silent) do
   call('ZREM', P .. 'seen', i)
-  set_node(i, 'state', 'dead')
+  change_node(i, 'state', 'dead')
   local jobs, served = bury(i, 'died')
   for job_id in pairs(jobs) do touched[job_id] = true end
   for src in pairs(served) do sources[src] = true end

@@ -19,6 +19,7 @@ end
 local epoch = number(before[2]) + 1
 -- an epoch that a flushed Redis gave is never given again: it holds the time as well
 epoch = math.max(epoch, NOW)
+write_nodes()
 local key = node_key(i)
 local ipad, opad = pads(node.ticket_key)
 call('HSET', key, 'name', node.name, 'address', node.address, 'ipad', ipad, 'opad', opad, 'epoch', string.format('%d', epoch),

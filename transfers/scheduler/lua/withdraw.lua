@@ -16,7 +16,7 @@ for _, name in ipairs(cjson.decode(ARGV[4])) do
     for _, id in ipairs(call('SMEMBERS', node_key(i) .. ':serves')) do
       if call('HGET', P .. 'l:' .. id, 'job') == ARGV[3] then fail_lease(id, 'failed', 'withdrawn', 0, 0, true) end
     end
-    forget_copies(job, i)
+    forget_copies(load_job(ARGV[3]), i)
     set_member(job, i, 'withdrawn')
     call('HDEL', job .. ':members', i)
     call('HDEL', job .. ':counts', i)

@@ -1,10 +1,10 @@
 -- burial: what a node that died, left or restarted leaves behind is freed and discounted.
 
 -- The node's copies in a job count no longer. O(shards of the job).
-local function forget_copies(job, i)
-  local have = call('GET', job .. ':have:' .. i) or ''
-  for _, s in ipairs(some_bits(have, #have * 8)) do
-    unhold(job, i, s, true)
+local function forget_copies(j, i)
+  local have = call('GET', j.have .. i) or ''
+  for _, s in ipairs(first_bits(have, #have * 8)) do
+    unhold(j, i, s, true)
   end
 end
 
@@ -26,12 +26,12 @@ local function bury(i, why)
   end
   call('SETBIT', P .. 'up', i, 0)
   for _, job_id in ipairs(call('SMEMBERS', key .. ':all')) do
-    local job = job_key(job_id)
-    if call('EXISTS', job) == 1 then
-      forget_copies(job, i)
-      local before = set_member(job, i, why == 'restarted' and 'enrolled' or 'gone')
+    local j = load_job(job_id)
+    if exists(j) then
+      forget_copies(j, i)
+      local before = set_member(j.key, i, why == 'restarted' and 'enrolled' or 'gone')
       if before == 'done' then
-        call('ZADD', key .. ':jobs', call('HGET', job, 'order'), job_id)
+        call('ZADD', key .. ':jobs', j.order, job_id)
       end
       touched[job_id] = true
     else

@@ -4,9 +4,9 @@
 -- ARGV[1] now, in ms: a script never reads a clock
 -- ARGV[2] random seed: Redis's own generator starts from the same seed in every call
 
-local EVENTS_KEPT = 200000
 local P, NOW, ARGV, call
 local at_start = {} -- what parts that remember something forget when a call begins
+local at_end = {}   -- what they write when it ends
 
 local function begin(keys, args)
   call = redis.call
@@ -18,8 +18,20 @@ local function begin(keys, args)
   end
 end
 
-local function event(kind, ...)
-  call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*', 't', NOW, 'e', kind, ...)
+local function finish()
+  for _, write in ipairs(at_end) do
+    write()
+  end
+end
+
+-- Write what changed of a hash that was read: one call however many fields.
+local function write_changes(key, changes)
+  local flat = {}
+  for field, value in pairs(changes) do
+    flat[#flat + 1] = field
+    flat[#flat + 1] = value
+  end
+  call('HSET', key, unpack(flat))
 end
 
 -- A Lua list as JSON: cjson writes an empty table as an object.
@@ -31,8 +43,6 @@ local function json_list(list)
 end
 
 local function node_key(i) return P .. 'n:' .. i end
--- Of one start of the node: whoever still waits there for an earlier one gets nothing that is meant for this one.
-local function inbox_key(i) return node_key(i) .. ':in:' .. (redis.call('HGET', node_key(i), 'epoch') or '') end
 local function job_key(job) return P .. 'j:' .. job end
 local function index_of(name) return call('HGET', P .. 'nodes', name) end
 local function name_of(i) return call('HGET', P .. 'names', i) or '' end

@@ -6,19 +6,18 @@
 
 local RAREST = 16 -- shards of the job looked at from the rarest up
 local SAMPLE = 8  -- when none of those will do: so many are compared
-local rarest_known
 local attempts -- pairs looked at in this call
-at_start[#at_start + 1] = function() rarest_known, attempts = {}, 0 end
+at_start[#at_start + 1] = function() attempts = 0 end
 
 -- The job's rarest shards, rarest first.
 local function rarest_of(j)
-  local list = rarest_known[j.id]
+  local list = j.rarest
   if not list then
     list = call('ZRANGE', j.key .. ':rarity', 0, RAREST - 1)
     for k, s in ipairs(list) do
       list[k] = tonumber(s)
     end
-    rarest_known[j.id] = list
+    j.rarest = list
   end
   return list
 end
@@ -59,12 +58,12 @@ end
 
 local function common_shard(j, src, i)
   attempts = attempts + 1
-  return choose_shard(j, both(j.key .. ':have:' .. src, j.key .. ':need:' .. i))
+  return choose_shard(j, both(j.have .. src, j.need .. i))
 end
 
--- What this call looked at, for the figures.
-local function count_attempts()
-  if attempts > 0 then
-    call('INCRBY', P .. 'attempts', attempts)
+-- What this call looked at beyond one pair for each transfer that it gave, for the figures.
+local function count_attempts(given)
+  if attempts > given then
+    call('INCRBY', P .. 'attempts', attempts - given)
   end
 end

@@ -6,18 +6,18 @@ local function end_job(job_id, state, why)
   call('HSET', job, 'state', state, 'reason', why)
   j.state = state
   local sources = {}
-  for _, id in ipairs(call('SMEMBERS', job .. ':leases')) do
-    local l = load_lease(id)
-    if l then
-      release(l, false)
-      call('SADD', node_key(l.dst) .. ':dropped', id)
-      if l.src ~= '' then
-        sources[l.src] = true
-      end
-    end
-  end
   local order = cjson.encode({ op = 'cancel', job = job_id })
   for _, i in ipairs(call('HKEYS', job .. ':members')) do
+    for _, id in ipairs(call('SMEMBERS', node_key(i) .. ':takes')) do
+      local l = load_lease(id)
+      if l and l.job == job_id then
+        release(l, false)
+        call('SADD', node_key(i) .. ':dropped', id)
+        if l.src ~= '' then
+          sources[l.src] = true
+        end
+      end
+    end
     call('ZREM', node_key(i) .. ':jobs', job_id)
     if call('HGET', job .. ':members', i) ~= 'done' then
       call('RPUSH', node_key(i) .. ':orders', order)

@@ -54,7 +54,7 @@ local function next_for_head(j, i, n)
     return suspect, '', 'confirm'
   end
   if room_for_peers(n, j) > 0 and job_lets_take(j, i) then
-    for _, s in ipairs(first_bits(call('GET', j.key .. ':need:' .. i) or '', HEAD_LOOK)) do
+    for _, s in ipairs(first_bits(call('GET', j.need .. i) or '', HEAD_LOOK)) do
       if call('ZSCORE', j.key .. ':fresh', s) then
         break -- from here on the bucket is nearer
       end
@@ -97,7 +97,7 @@ local function feed_chain(j, i, want, give)
     if not s or not may_serve(load_node(above)) or not job_lets_send(j, above) or avoided(j, above, i) then
       break
     end
-    local whole = call('GETBIT', j.key .. ':have:' .. above, s) == 1
+    local whole = call('GETBIT', j.have .. above, s) == 1
     give(grant(j, i, s, above, whole and '' or 'cut_through'))
     count = count + 1
   end

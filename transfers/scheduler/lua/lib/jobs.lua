@@ -1,38 +1,67 @@
 -- jobs: what a job allows now. Read once a call, kept in step with every change that this call makes.
 
-local JOB_FIELDS = { 'state', 'topology', 'policy', 'order', 'shard_count', 'shard_size', 'gcs_slots', 'gcs_used', 'lease_ms',
-  'pace', 'gcs_pace', 'avoids', 'upload_slots', 'download_slots' }
-local JOB_TEXT = { state = true, topology = true, policy = true, order = true }
 local JOBS_TRIED = 16 -- jobs of a node looked at, highest priority first
-local known_jobs
-at_start[#at_start + 1] = function() known_jobs = {} end
+local known_jobs, changed_jobs
+at_start[#at_start + 1] = function() known_jobs, changed_jobs = {}, {} end
 
 local function load_job(job_id)
   local j = known_jobs[job_id]
   if j then
     return j
   end
-  j = { id = job_id, key = job_key(job_id) }
-  local values = call('HMGET', j.key, unpack(JOB_FIELDS))
-  for k, field in ipairs(JOB_FIELDS) do
-    if JOB_TEXT[field] then
-      j[field] = values[k]
-    else
-      j[field] = number(values[k])
-    end
-  end
-  -- Until both are known, a reader is taken to get from the bucket what its card can take.
-  j.bucket_fills_card = j.topology == 'mesh' and (j.gcs_pace == 0 or j.pace == 0 or j.gcs_pace >= 0.6 * j.pace)
+  local key = job_key(job_id)
+  local v = call('HMGET', key, 'state', 'topology', 'policy', 'order', 'shard_count', 'shard_size', 'gcs_slots', 'gcs_used',
+    'lease_ms', 'pace', 'gcs_pace', 'avoids', 'upload_slots', 'download_slots', 'held', 'bytes_gcs', 'bytes_peer')
+  local pace, gcs_pace = number(v[10]), number(v[11])
+  j = {
+    id = job_id, key = key, have = key .. ':have:', need = key .. ':need:', hold = key .. ':hold:', got = key .. ':got:',
+    state = v[1], topology = v[2], policy = v[3], order = v[4], shard_count = number(v[5]), shard_size = number(v[6]),
+    gcs_slots = number(v[7]), gcs_used = number(v[8]), lease_ms = number(v[9]), pace = pace, gcs_pace = gcs_pace,
+    avoids = number(v[12]), upload_slots = number(v[13]), download_slots = number(v[14]), held = number(v[15]),
+    bytes_gcs = number(v[16]), bytes_peer = number(v[17]),
+    -- Until both are known, a reader is taken to get from the bucket what its card can take.
+    bucket_fills_card = v[2] == 'mesh' and (gcs_pace == 0 or pace == 0 or gcs_pace >= 0.6 * pace),
+    changes = nil, rarest = nil,
+  }
   known_jobs[job_id] = j
   return j
+end
+
+-- Change a field: known at once, written when the call ends, unless the job is gone.
+local function change_job(j, field, value)
+  j[field] = value
+  local changes = j.changes
+  if not changes then
+    changes = {}
+    j.changes = changes
+    changed_jobs[#changed_jobs + 1] = j
+  end
+  changes[field] = value
+end
+
+at_end[#at_end + 1] = function()
+  for _, j in ipairs(changed_jobs) do
+    if j.state then
+      write_changes(j.key, j.changes)
+    end
+  end
 end
 
 local function exists(j) return j.state ~= false end
 local function is_open(j) return j.state == 'running' end
 
 -- A node's unfinished jobs and the jobs it can serve, most urgent first.
-local function jobs_of(i) return call('ZRANGE', node_key(i) .. ':jobs', 0, JOBS_TRIED - 1) end
-local function served_by(i) return call('ZRANGE', node_key(i) .. ':serving', 0, JOBS_TRIED - 1) end
+local function jobs_of(i)
+  local n = load_node(i)
+  n.jobs = n.jobs or call('ZRANGE', node_key(i) .. ':jobs', 0, JOBS_TRIED - 1)
+  return n.jobs
+end
+
+local function served_by(i)
+  local n = load_node(i)
+  n.serving = n.serving or call('ZRANGE', node_key(i) .. ':serving', 0, JOBS_TRIED - 1)
+  return n.serving
+end
 
 -- Members: node -> enrolled (not heard of), ready, done, failed, gone (died or left). The job counts them.
 local COUNTED = { done = 'done', failed = 'failed', gone = 'gone' }

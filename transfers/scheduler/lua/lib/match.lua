@@ -13,7 +13,7 @@ end
 
 -- Whether some normal node holds s.
 local function normal_holder(j, s)
-  return without(j.key .. ':hold:' .. s, P .. 'slow'):find('[^%z]') ~= nil
+  return without(j.hold .. s, P .. 'slow'):find('[^%z]') ~= nil
 end
 
 local IDLE -- bitmap of sources, scratch
@@ -23,11 +23,11 @@ at_start[#at_start + 1] = function() IDLE = P .. 'tmp:idle' end
 local function seek(j, i)
   local few = some_bits(call('GET', IDLE) or '', IDLE_TRIED + 1)
   if #few > IDLE_TRIED and j.policy == 'rarest-first' then
-    local need = call('GET', j.key .. ':need:' .. i) or ''
+    local need = call('GET', j.need .. i) or ''
     for _, s in ipairs(rarest_of(j)) do
       if has_bit(need, s) then
         attempts = attempts + 1
-        for _, src in ipairs(some_bits(both(j.key .. ':hold:' .. s, IDLE), 2)) do
+        for _, src in ipairs(some_bits(both(j.hold .. s, IDLE), 2)) do
           src = tostring(src)
           if src ~= i and not avoided(j, src, i) and job_lets_send(j, src) then
             return s, src
@@ -130,11 +130,11 @@ local function find_taker(j, src)
   if #parked <= PARKED_TRIED then
     return nil
   end
-  local have = call('GET', j.key .. ':have:' .. src) or ''
+  local have = call('GET', j.have .. src) or ''
   for _, s in ipairs(rarest_of(j)) do
     if has_bit(have, s) then
       attempts = attempts + 1
-      for _, i in ipairs(some_bits(without(j.key .. ':waiting', j.key .. ':got:' .. s), 2)) do
+      for _, i in ipairs(some_bits(without(j.key .. ':waiting', j.got .. s), 2)) do
         i = tostring(i)
         if takes(j, i, src) then
           local good, how = fits(j, src, s, i)
@@ -168,7 +168,7 @@ local function bucket_free(j) return j.gcs_used < j.gcs_slots end
 -- Whether node i can read shard s now: it needs it, or it is to be read again.
 local function reads(j, i, s, how)
   local n = load_node(i)
-  return may_read_bucket(n, j) and (how == 'confirm' or call('GETBIT', j.key .. ':need:' .. i, s) == 1)
+  return may_read_bucket(n, j) and (how == 'confirm' or call('GETBIT', j.need .. i, s) == 1)
 end
 
 -- Give the bucket's free slots to parked nodes, the neediest first, as long as these need more than `than` (shards held).

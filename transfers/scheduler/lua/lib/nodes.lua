@@ -5,37 +5,50 @@
 -- up     bitmap: nodes that are alive, have a free upload slot and may serve
 -- slow   bitmap: nodes that are slow
 
-local NODE_FIELDS = { 'state', 'epoch', 'up', 'up_max', 'down', 'down_max', 'gcs', 'gcs_max', 'gcs_wait', 'shunned', 'barred',
-  'slow', 'slow_at', 'wants', 'opad', 'ipad', 'address', 'name' }
-local TEXT = { state = true, epoch = true, opad = true, ipad = true, address = true, name = true }
-local known_nodes
-at_start[#at_start + 1] = function() known_nodes = {} end
+local known_nodes, changed_nodes
+at_start[#at_start + 1] = function() known_nodes, changed_nodes = {}, {} end
 
 local function load_node(i)
   local n = known_nodes[i]
   if n then
     return n
   end
-  n = {}
-  local values = call('HMGET', node_key(i), unpack(NODE_FIELDS))
-  for k, field in ipairs(NODE_FIELDS) do
-    if TEXT[field] then
-      n[field] = values[k]
-    else
-      n[field] = number(values[k])
-    end
-  end
+  local v = call('HMGET', node_key(i), 'state', 'epoch', 'up', 'up_max', 'down', 'down_max', 'gcs', 'gcs_max', 'gcs_wait',
+    'shunned', 'barred', 'slow', 'slow_at', 'wants', 'strikes', 'name', 'request')
+  n = {
+    state = v[1], epoch = v[2], up = number(v[3]), up_max = number(v[4]), down = number(v[5]), down_max = number(v[6]),
+    gcs = number(v[7]), gcs_max = number(v[8]), gcs_wait = number(v[9]), shunned = number(v[10]), barred = number(v[11]),
+    slow = number(v[12]), slow_at = number(v[13]), wants = number(v[14]), strikes = number(v[15]), name = v[16],
+    request = v[17], asking = nil, changes = nil,
+  }
   known_nodes[i] = n
   return n
 end
 
-local function set_node(i, field, value)
-  local n = known_nodes[i]
-  if n then
-    n[field] = value
+-- The inbox is of one start of the node: whoever still waits there for an earlier one gets nothing that is meant for this.
+local function inbox_key(i) return node_key(i) .. ':in:' .. (load_node(i).epoch or '') end
+
+-- Change a field: known at once, written when the call ends.
+local function change_node(i, field, value)
+  local n = load_node(i)
+  n[field] = value
+  local changes = n.changes
+  if not changes then
+    changes = {}
+    n.changes = changes
+    changed_nodes[#changed_nodes + 1] = i
   end
-  call('HSET', node_key(i), field, value)
+  changes[field] = value
 end
+
+local function write_nodes()
+  for _, i in ipairs(changed_nodes) do
+    write_changes(node_key(i), known_nodes[i].changes)
+    known_nodes[i].changes = nil
+  end
+  changed_nodes = {}
+end
+at_end[#at_end + 1] = write_nodes
 
 local function may_serve(n)
   return (n.state == 'live' or n.state == 'draining') and n.up < n.up_max and n.shunned <= NOW and n.barred == 0
@@ -50,8 +63,7 @@ end
 
 -- Take (by 1) or free (by -1) a slot.
 local function use_slot(i, kind, by)
-  local n = load_node(i)
-  n[kind] = call('HINCRBY', node_key(i), kind, by)
+  change_node(i, kind, load_node(i)[kind] + by)
   if kind == 'up' then
     set_uploader(i)
   end

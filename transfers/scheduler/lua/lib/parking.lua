@@ -21,9 +21,10 @@ local function set_parked(i, wants)
     return
   end
   if before <= 0 then
-    call('HSET', node_key(i), 'wants', wants, 'parked_at', NOW)
+    change_node(i, 'wants', wants)
+    change_node(i, 'parked_at', NOW)
   elseif before ~= wants then
-    call('HSET', node_key(i), 'wants', wants)
+    change_node(i, 'wants', wants)
   end
   for _, job_id in ipairs(jobs_of(i)) do
     local j = load_job(job_id)

@@ -23,14 +23,13 @@ local function track(j, field, rate)
   else
     return
   end
-  j[field] = median
-  call('HSET', j.key, field, string.format('%.6g', median))
+  change_job(j, field, median)
 end
 
 local function mark(i, n, times)
   local was = n.slow >= MARKED
-  call('HSET', node_key(i), 'slow', times, 'slow_at', NOW)
-  n.slow, n.slow_at = times, NOW
+  change_node(i, 'slow', times)
+  change_node(i, 'slow_at', NOW)
   if was ~= (times >= MARKED) then
     call('SETBIT', P .. 'slow', i, was and 0 or 1)
     call('INCRBY', P .. 'slow_count', was and -1 or 1)

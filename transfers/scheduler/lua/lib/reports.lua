@@ -12,34 +12,36 @@ local function blame(src, dst, damaged)
     if call('SADD', node_key(dst) .. ':accused', src) == 1 and call('SCARD', node_key(dst) .. ':accused') > COMPLAINTS then
       call('SREM', node_key(dst) .. ':accused', src)
     elseif call('HINCRBY', node_key(src), 'damaged', 1) >= BAR_AFTER and load_node(src).barred == 0 then
-      bar(src, name_of(src))
+      bar(src)
     end
   end
-  if call('HINCRBY', node_key(src), 'strikes', 1) >= SHUN_AFTER then
-    set_node(src, 'strikes', 0)
-    set_node(src, 'shunned', NOW + SHUN_MS)
+  local strikes = load_node(src).strikes + 1
+  change_node(src, 'strikes', strikes % SHUN_AFTER)
+  if strikes >= SHUN_AFTER then
+    change_node(src, 'shunned', NOW + SHUN_MS)
     call('ZADD', P .. 'shunned', NOW + SHUN_MS, src)
     set_uploader(src)
   end
 end
 
 -- The bucket gave a suspect shard again: the recorded digest stands, or every copy of the old one is dropped.
-local function settle_suspect(job_id, job, i, s, crc)
+local function settle_suspect(j, i, s, crc)
+  local job = j.key
   call('SREM', job .. ':suspects', s)
   if call('HGET', job .. ':digest', s) == crc then
     return
   end
   call('HSET', job .. ':digest', s, crc)
   local holders = call('GET', job .. ':hold:' .. s) or ''
-  for _, other in ipairs(some_bits(holders, #holders * 8)) do
+  for _, other in ipairs(first_bits(holders, #holders * 8)) do
     other = tostring(other)
     if other ~= i then
-      unhold(job, other, s, true)
+      unhold(j, other, s, true)
       if call('HGET', job .. ':members', other) == 'done' then
         set_member(job, other, 'ready')
-        call('ZADD', node_key(other) .. ':jobs', call('HGET', job, 'order'), job_id)
+        call('ZADD', node_key(other) .. ':jobs', j.order, j.id)
       end
-      call('RPUSH', node_key(other) .. ':orders', cjson.encode({ op = 'drop', job = job_id, shards = { tonumber(s) } }))
+      call('RPUSH', node_key(other) .. ':orders', cjson.encode({ op = 'drop', job = j.id, shards = { tonumber(s) } }))
     end
   end
 end
@@ -68,14 +70,21 @@ local function accept(i, l, r, crc, out)
   local j = load_job(l.job)
   release(l, true)
   if l.how == 'confirm' then
-    settle_suspect(l.job, j.key, i, l.shard, crc)
+    settle_suspect(j, i, l.shard, crc)
   end
-  call('HINCRBY', j.key, l.src == '' and 'bytes_gcs' or 'bytes_peer', r.bytes)
+  local source = l.src ~= '' and load_node(l.src)
+  if source then
+    change_job(j, 'bytes_peer', j.bytes_peer + r.bytes)
+    if source.strikes > 0 then
+      change_node(l.src, 'strikes', 0)
+    end
+  else
+    change_job(j, 'bytes_gcs', j.bytes_gcs + r.bytes)
+  end
   learn(j, i, l.src, r.bytes, r.ms)
-  local count = hold(j.key, i, l.shard)
+  local count = hold(j, i, l.shard)
   if count or l.how == 'confirm' then
-    event('done', 'job', l.job, 'node', ARGV[3], 'shard', l.shard, 'source', l.src == '' and '' or load_node(l.src).name,
-      'bytes', r.bytes, 'ms', r.ms, 'lease', l.id, 'crc', crc)
+    transfer_event('done', l, load_node(i).name, source and source.name or '', r.bytes, r.ms, crc)
   end
   if (count or number(call('HGET', j.key .. ':counts', i))) == j.shard_count then
     out.finished[#out.finished + 1] = l.job
@@ -93,7 +102,7 @@ local function reject(i, l, r, verdict, out)
     return
   end
   if l.src == '' then
-    set_node(i, 'gcs_wait', NOW + GCS_WAIT_MS)
+    change_node(i, 'gcs_wait', NOW + GCS_WAIT_MS)
     return
   end
   if l.how == 'cut_through' then
@@ -115,7 +124,7 @@ local function apply_reports(i, reports)
       local crc = r.crc32c and r.crc32c ~= cjson.null and string.format('%.0f', r.crc32c) or ''
       local verdict = r.outcome
       if verdict == 'ok' then
-        verdict = judge(job_key(l.job), l, crc)
+        verdict = judge(load_job(l.job).key, l, crc)
       end
       if verdict == 'unsettled' then
         out.unsettled[#out.unsettled + 1] = r.lease

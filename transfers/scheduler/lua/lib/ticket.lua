@@ -5,12 +5,10 @@
 local BLOCK = 64
 local TICKET_MS = 600000
 
-local function unhex(text)
-  local words = {}
-  for k = 1, #text, 8 do
-    words[#words + 1] = struct.pack('>I4', tonumber(text:sub(k, k + 7), 16))
-  end
-  return table.concat(words)
+-- The 20 bytes of a SHA-1 in hexadecimal.
+local function unhex(hex)
+  return struct.pack('>I4I4I4I4I4', tonumber(hex:sub(1, 8), 16), tonumber(hex:sub(9, 16), 16), tonumber(hex:sub(17, 24), 16),
+    tonumber(hex:sub(25, 32), 16), tonumber(hex:sub(33, 40), 16))
 end
 
 -- The inner and the outer padded key.
@@ -26,8 +24,10 @@ local function pads(key)
   return table.concat(inner), table.concat(outer)
 end
 
-local function make_ticket(n, job, shard, dst)
+-- The address of node src, and a ticket for dst to read shard s of the job there.
+local function access(src, job_id, s, dst)
+  local n = call('HMGET', node_key(src), 'address', 'ipad', 'opad')
   local expires = string.format('%d', NOW + TICKET_MS)
-  local inner = redis.sha1hex(n.ipad .. job .. '|' .. shard .. '|' .. dst .. '|' .. expires)
-  return expires .. '.' .. redis.sha1hex(n.opad .. unhex(inner))
+  local inner = redis.sha1hex(n[2] .. job_id .. '|' .. s .. '|' .. dst .. '|' .. expires)
+  return n[1], expires .. '.' .. redis.sha1hex(n[3] .. unhex(inner))
 end
