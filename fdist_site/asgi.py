@@ -10,5 +10,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fdist_site.settings")
 warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 application = get_asgi_application()
 
-# Half a second of the bucket's libraries now, rather than in the first request that submits a job.
+# A second of imports now, rather than in the first request, and in the first one that submits a job.
+import fdist_site.urls  # noqa: E402, F401
 import transfers.sources  # noqa: E402, F401

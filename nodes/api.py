@@ -1,17 +1,26 @@
-"""Nodes over REST: read only, for the fleet is what registers."""
+"""Nodes over REST: they register by themselves; people drain, enable and remove them."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import django_filters
 from django.conf import settings
 from django.db.models import QuerySet, TextField
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
-from rest_framework import serializers, viewsets
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
 
+from nodes import fleet
 from nodes.labels import parse_labels
 from nodes.models import Node, NodeState
-from transfers.api.permissions import ModelPermissions
+from transfers.api.audit import note
+from transfers.api.permissions import ModelPermissions, needs
+from transfers.links import get_links
 
 
 class NodeSerializer(serializers.ModelSerializer[Node]):
@@ -58,7 +67,7 @@ class NodeFilter(django_filters.FilterSet):
 
 
 class NodeViewSet(viewsets.ReadOnlyModelViewSet[Node]):
-    """The fleet as the coordinator last saw it."""
+    """The fleet as the coordinator last saw it; nodes that were removed are listed with `state=removed` alone."""
 
     queryset = Node.objects.all()
     serializer_class = NodeSerializer
@@ -69,5 +78,38 @@ class NodeViewSet(viewsets.ReadOnlyModelViewSet[Node]):
     ordering_fields = ["name", "state", "disk_free", "last_seen"]
     ordering = ["name"]
 
+    problems = {"drain": (409,), "enable": (409,), "destroy": (409,)}
+
     def get_queryset(self) -> QuerySet[Node]:
-        return Node.objects.filter(cell=settings.FDIST_CELL)
+        rows = Node.objects.filter(cell=settings.FDIST_CELL)
+        if self.action == "list" and NodeState.REMOVED not in self.request.query_params.getlist("state"):
+            rows = rows.exclude(state=NodeState.REMOVED)
+        return rows
+
+    @extend_schema(request=None, responses={200: NodeSerializer})
+    @action(detail=True, methods=["post"], permission_classes=[needs("nodes.drain_node")])
+    def drain(self, request: Request, **kwargs: Any) -> Response:
+        """The node begins no download from now on, and still serves what it has. It stays so until enabled."""
+        return self._set_draining(request, True)
+
+    @extend_schema(request=None, responses={200: NodeSerializer})
+    @action(detail=True, methods=["post"], permission_classes=[needs("nodes.drain_node")])
+    def enable(self, request: Request, **kwargs: Any) -> Response:
+        """The node takes part again."""
+        return self._set_draining(request, False)
+
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Takes a node that is gone out of the lists. Its history stays; it is back when it registers again."""
+        node = self.get_object()
+        fleet.remove(node)
+        note(request, node, "Removed")
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def get_permissions(self) -> Any:
+        return [needs("nodes.remove_node")()] if self.action == "destroy" else super().get_permissions()
+
+    def _set_draining(self, request: Request, draining: bool) -> Response:
+        node = self.get_object()
+        fleet.set_draining(node, draining, get_links().scheduler)
+        note(request, node, "Drained" if draining else "Enabled")
+        return Response(NodeSerializer(node).data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from nodes.models import Node
+from nodes.models import Node, NodeState
 from transfers.scheduler.types import NodeView
 
 FRESH_ENOUGH = timedelta(seconds=30)  # a node that only got older is written this often
@@ -33,7 +33,10 @@ def mirror_nodes(cell: str, views: Iterable[NodeView]) -> int:
     Cost: one read of the table; writes only for what changed, so 1,000 quiet nodes cost 33 rows a second.
     """
     known = {node.name: node for node in Node.objects.filter(cell=cell)}
-    changed = [node for node in (_row(cell, view) for view in views) if _differs(known.get(node.name), node)]
+    rows = [_row(cell, view) for view in views]
+    changed = [
+        node for node in rows if _differs(known.get(node.name), node) and not _stays_removed(known.get(node.name), node)
+    ]
     Node.objects.bulk_create(
         changed,
         batch_size=BATCH,
@@ -61,6 +64,11 @@ def _row(cell: str, view: NodeView) -> Node:
         version=view.version[:64],
         last_seen=datetime.fromtimestamp(view.seen / 1000, UTC),
     )
+
+
+def _stays_removed(old: Node | None, new: Node) -> bool:
+    """The scheduler remembers nodes that a person took out of the record."""
+    return old is not None and old.state == NodeState.REMOVED and new.state in (NodeState.DEAD, NodeState.LEFT)
 
 
 def _differs(old: Node | None, new: Node) -> bool:

@@ -21,6 +21,7 @@ class NodeState(models.TextChoices):
     DRAINING = "draining"
     DEAD = "dead"
     LEFT = "left"
+    REMOVED = "removed"  # by a person; it is back as soon as it registers
 
 
 class Node(models.Model):
@@ -50,6 +51,10 @@ class Node(models.Model):
             models.CheckConstraint(condition=Q(disk_free__gte=0, disk_total__gte=0), name="node_disk_not_negative"),
         ]
         indexes = [models.Index(fields=["state", "name"], name="node_by_state")]
+        permissions = [
+            ("drain_node", "Can drain a node and enable it again"),
+            ("remove_node", "Can remove a node that is gone"),
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -9,6 +9,7 @@ import pytest
 import redis as redis_py
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractUser
+from django.core.cache import cache
 from knox.models import AuthToken
 from rest_framework.test import APIClient
 
@@ -134,4 +135,5 @@ def client_of(user: AbstractUser) -> APIClient:
 
 @pytest.fixture
 def api(admin: AbstractUser) -> Iterator[APIClient]:
+    cache.clear()  # of the requests that were counted for throttling
     yield client_of(admin)

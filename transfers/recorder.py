@@ -17,7 +17,7 @@ from django.db import connection, transaction
 
 from nodes.models import Node, NodeState
 from transfers.errors import InvalidTransition
-from transfers.models import Job, JobNode, JobNodeState, JobState, Shard, StreamCursor, Transfer
+from transfers.models import Job, JobEvent, JobEventKind, JobNode, JobNodeState, JobState, Shard, StreamCursor, Transfer
 from transfers.scheduler.types import GCS, Event
 
 logger = logging.getLogger(__name__)
@@ -91,6 +91,7 @@ class _Batch:
         self._digests()
         self._job_node_ends()
         self._job_states()
+        self._job_events()
 
     def _of(self, *kinds: str) -> Iterable[tuple[Event, Job]]:
         """The events of these kinds whose job is in the record."""
@@ -179,6 +180,8 @@ class _Batch:
 
     def _job_node_ends(self) -> None:
         for event, job in self._of("node_done", "node_failed"):
+            if _is_past(event, job):
+                continue
             done = event.kind == "node_done"
             changes: dict[str, object] = {
                 "state": JobNodeState.DONE if done else JobNodeState.FAILED,
@@ -195,6 +198,8 @@ class _Batch:
     def _job_states(self) -> None:
         for event, job in self._of("job_state"):
             state, why = event.fields.get("state", ""), event.fields.get("why", "")
+            if _is_past(event, job):
+                continue
             if state not in JobState.values:
                 logger.warning("unknown state of a job job=%s state=%s", job.id.hex, state)
                 continue
@@ -202,6 +207,28 @@ class _Batch:
                 job.move_to(state, error=why, at=_time(event))
             except InvalidTransition as error:
                 logger.info("state not recorded job=%s reason=%s", job.id.hex, error)
+
+    def _job_events(self) -> None:
+        """For whoever follows a job; its transfers are a history of their own."""
+        JobEvent.objects.bulk_create(
+            [
+                JobEvent(
+                    job=job,
+                    at=_time(event),
+                    kind=event.kind,
+                    node_id=self.nodes.get(event.fields.get("node", "")),
+                    state=event.fields.get("state", "")[:9],
+                    why=event.fields.get("why", ""),
+                )
+                for event, job in self._of(*JobEventKind.values)
+            ],
+            batch_size=BATCH,
+        )
+
+
+def _is_past(event: Event, job: Job) -> bool:
+    """Whether the event is of a try before the one that runs."""
+    return bool(job.reopened_after) and _order(event.cursor) <= _order(job.reopened_after)
 
 
 def _add_progress(progress: dict[tuple[uuid.UUID, int], _Progress]) -> None:

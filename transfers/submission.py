@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import redis
@@ -21,6 +22,7 @@ from transfers.links import Links, get_links
 from transfers.models import Job, JobDocument, JobFile, JobNode, JobState, Shard
 from transfers.planning import JobPlan, JobRequest, NodeFacts, parse_source, plan_job
 from transfers.publishing import publish
+from transfers.repeats import Stamp, save_stamped
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
@@ -29,11 +31,17 @@ logger = logging.getLogger(__name__)
 BATCH = 1000
 
 
-def submit(request: Mapping[str, Any], user: User | AnonymousUser | None = None, links: Links | None = None) -> Job:
+def submit(
+    request: Mapping[str, Any],
+    user: User | AnonymousUser | None = None,
+    links: Links | None = None,
+    stamp: Stamp | None = None,
+) -> Job:
     """Plans a job, records it, gives it to the scheduler and wakes its nodes.
 
-    request: plain values, see planning.JobRequest. Raises PlanError that names the field, SourceBusy when the bucket
-    cannot be asked.
+    request: plain values, see planning.JobRequest. stamp: by which the same request is recognised when it comes again.
+    Raises PlanError that names the field, SourceBusy when the bucket cannot be asked, Repeated when the stamp is that
+    of a job.
     """
     from transfers.sources import list_source  # the bucket's libraries, which only who submits needs
 
@@ -41,7 +49,7 @@ def submit(request: Mapping[str, Any], user: User | AnonymousUser | None = None,
     wanted = JobRequest.from_dict(request)
     nodes = node_facts(links)
     listing = list_source(links.bucket, parse_source(wanted.source))
-    job = record(plan_job(wanted, listing, nodes), links.cell, user)
+    job = record(plan_job(wanted, listing, nodes), links.cell, user, stamp)
     logger.info(
         "submitted job=%s source=%s topology=%s size=%d shards=%d",
         job.id.hex,
@@ -71,8 +79,8 @@ def node_facts(links: Links) -> list[NodeFacts]:
     ]
 
 
-def record(plan: JobPlan, cell: str, user: User | AnonymousUser | None = None) -> Job:
-    """The plan as rows, all or none."""
+def record(plan: JobPlan, cell: str, user: User | AnonymousUser | None = None, stamp: Stamp | None = None) -> Job:
+    """The plan as rows, all or none. Raises Repeated when a job of the user's has the stamp's key."""
     request, layout = plan.request, plan.layout
     job = Job(
         cell=cell,
@@ -90,9 +98,11 @@ def record(plan: JobPlan, cell: str, user: User | AnonymousUser | None = None) -
         shard_size=layout.shard_size,
         shard_count=layout.shard_count,
         created_by=user if user is not None and user.is_authenticated else None,
+        request_key=stamp.key if stamp else "",
+        request_digest=stamp.digest if stamp else "",
     )
     with transaction.atomic():
-        job.save(force_insert=True)
+        save_stamped(job)
         JobDocument.objects.create(job=job, text=plan.document(job.id.hex))
         JobFile.objects.bulk_create(_files(job, plan), batch_size=BATCH)
         Shard.objects.bulk_create(_shards(job, plan), batch_size=BATCH)
@@ -132,24 +142,37 @@ def enlist(job: Job, names: Iterable[str]) -> None:
     )
 
 
-def pause(job: Job, links: Links | None = None) -> None:
+def pause(job: Job, links: Links | None = None, reason: str = "") -> None:
     """No shard begins after this; what is under way ends. Raises InvalidTransition."""
     job.move_to(JobState.PAUSED)
-    _tell(links, job, "paused")
+    _tell(links, job, "paused", reason)
 
 
-def resume(job: Job, links: Links | None = None) -> None:
+def resume(job: Job, links: Links | None = None, reason: str = "") -> None:
     """Goes on after a pause. Raises InvalidTransition."""
     if job.state == JobState.PLANNED:
         raise InvalidTransition(f"job {job.id.hex} is planned and begins by itself")
+    if not job.is_open:
+        raise InvalidTransition(f"job {job.id.hex} is {job.state}: retry it to go on")
     job.move_to(JobState.RUNNING)
-    _tell(links, job, "running")
+    _tell(links, job, "running", reason)
 
 
-def _tell(links: Links | None, job: Job, state: Literal["paused", "running"]) -> None:
+def set_priority(job: Job, priority: int, links: Links | None = None) -> None:
+    """A higher one goes first, from the next match on. Raises InvalidTransition, and the Redis error."""
+    links = links or get_links()
+    if not job.is_open:
+        raise InvalidTransition(f"job {job.id.hex} is {job.state}: its priority means nothing any more")
+    with suppress(NoSuchJob):  # it will be published with it
+        links.scheduler.set_priority(job.id.hex, priority)
+    Job.objects.filter(pk=job.pk).update(priority=priority)
+    job.priority = priority
+
+
+def _tell(links: Links | None, job: Job, state: Literal["paused", "running"], reason: str) -> None:
     links = links or get_links()
     try:
-        links.scheduler.set_state(job.id.hex, state)
+        links.scheduler.set_state(job.id.hex, state, reason)
         if state == "running":
             links.nudge(job.id.hex, unfinished_nodes(job))
     except NoSuchJob:

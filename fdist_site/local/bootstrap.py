@@ -1,7 +1,7 @@
 """Prepares the record of a local fleet, in one process: tables, a user, an API token, an enrolment key.
 
-Run as `python -m fdist_site.local.bootstrap NAME` with the coordinator's environment; prints one JSON object with
-`password`, `token` and `enrolment_key`. A user and a key of that name are replaced.
+Run as `python -m fdist_site.local.bootstrap NAME` with the coordinator's environment and the nodes' key in
+FDIST_ENROLMENT_KEY; prints one JSON object with `password` and `token`. A user and a key of that name are replaced.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import secrets
 import sys
 
 
-def bootstrap(name: str) -> dict[str, str]:
+def bootstrap(name: str, enrolment_key: str) -> dict[str, str]:
     import django
 
     django.setup()
@@ -29,10 +29,10 @@ def bootstrap(name: str) -> dict[str, str]:
     user = users.create_superuser(name, None, password)
     _, token = AuthToken.objects.create(user)
     EnrolmentKey.objects.filter(name=name).delete()
-    _, key = EnrolmentKey.issue(name)
-    return {"password": password, "token": token, "enrolment_key": key}
+    EnrolmentKey.adopt(name, enrolment_key)
+    return {"password": password, "token": token}
 
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fdist_site.settings")
-    print(json.dumps(bootstrap(sys.argv[1])))
+    print(json.dumps(bootstrap(sys.argv[1], os.environ["FDIST_ENROLMENT_KEY"])))

@@ -26,7 +26,11 @@ class Links:
 
 @dataclass(frozen=True)
 class Figures:
-    """node_seconds: from the job's creation until the node's files are whole and in place. bound: of lower_bound()."""
+    """node_seconds: from the job's creation until the node's files are whole and in place. bound: of lower_bound().
+
+    first_transfer: from the job's creation until the first transfer began. last_step: from the last shard's arrival
+    until the last node's files were checked and in place. All in seconds.
+    """
 
     topology: str
     size: int
@@ -34,6 +38,8 @@ class Figures:
     node_seconds: tuple[float, ...]
     bound: float | None
     ideal: float | None  # F / B, seconds
+    first_transfer: float
+    last_step: float
 
     @property
     def wall(self) -> float:
@@ -85,6 +91,7 @@ def read_figures(scheduler: Scheduler, job: str, links: Links) -> Figures:
     if view is None:
         raise LookupError(f"the scheduler does not know job {job}")
     created, done = 0, {}
+    first, last = math.inf, -math.inf  # when the first transfer began, and when the last one ended
     cursor = "0"
     while events := scheduler.events(cursor, count=EVENTS_A_READ):
         for event in events:
@@ -94,6 +101,9 @@ def read_figures(scheduler: Scheduler, job: str, links: Links) -> Figures:
                 created = created or event.at
             elif event.kind == "node_done":
                 done[event.fields["node"]] = event.at
+            elif event.kind == "done":
+                first = min(first, event.at - int(event.fields["ms"]))
+                last = max(last, event.at)
         cursor = events[-1].cursor
     return Figures(
         topology=view.topology,
@@ -102,4 +112,6 @@ def read_figures(scheduler: Scheduler, job: str, links: Links) -> Figures:
         node_seconds=tuple((at - created) / 1000 for at in done.values()),
         bound=lower_bound(view, links),
         ideal=view.size / links.node if links.node else None,
+        first_transfer=(first - created) / 1000,
+        last_step=(max(done.values(), default=math.nan) - last) / 1000,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
@@ -79,7 +80,8 @@ class LocalFleet:
         self.cell = f"local-{secrets.token_hex(3)}" if redis_url else "main"
         self._redis_url = redis_url
         self._database_url = database_url or f"sqlite:///{self.root / 'record.sqlite3'}"
-        self._enrolment_key = ""
+        self._enrolment_key = f"fdk_{secrets.token_urlsafe(32)}"
+        self._bootstrap: subprocess.Popen[str] | None = None
         self._token = ""
         self.password = ""
         self.web_port = 0
@@ -101,18 +103,26 @@ class LocalFleet:
         return self
 
     def start_stores(self) -> None:
-        """Start Redis and the bucket."""
+        """Start Redis and the bucket; agents may start from then on."""
         if self.redis_server:
             self.redis_server.start()
             self._redis_url = self.redis_server.url
         self.redis = connect(self._redis_url)
         self.scheduler = Scheduler(self.redis, self.cell)
+        # Agents need not wait for the coordinator, which says the same as soon as it runs.
+        self.scheduler.set_enrolment_keys([hashlib.sha256(self._enrolment_key.encode()).hexdigest()])
         self.gcs.start()
 
     def launch_site(self) -> None:
-        """Prepare the record and launch the coordinator and the web server, without waiting for them to answer."""
-        self._bootstrap()
-        self.start_coordinator()
+        """Launch what prepares the record, and the web server, which opens the record when it is first asked."""
+        self._bootstrap = subprocess.Popen(
+            [sys.executable, "-m", "fdist_site.local.bootstrap", USER],
+            env=self.coordinator_environment | {"FDIST_ENROLMENT_KEY": self._enrolment_key},
+            cwd=PROJECT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         self.launch_web()
 
     @property
@@ -146,7 +156,9 @@ class LocalFleet:
         self._manage("web", ["web", "--host", "127.0.0.1", "--port", str(self.web_port)])
 
     def wait_site(self) -> None:
-        """Wait until the web server says that it is ready."""
+        """Wait until the record is prepared, launch the coordinator, and wait until the web server is ready."""
+        self._finish_bootstrap()
+        self.start_coordinator()
 
         def answers() -> bool:
             self.group.check()
@@ -223,6 +235,9 @@ class LocalFleet:
     def close(self) -> None:
         """End every process. Agents go before what they speak to, all of them at once."""
         try:
+            if self._bootstrap is not None:
+                self._bootstrap.kill()
+                self._bootstrap.communicate()
             self.group.close(last=("gcs", "redis"))
         finally:
             if not self.redis_server and hasattr(self, "redis"):
@@ -232,22 +247,16 @@ class LocalFleet:
         argv = [sys.executable, str(PROJECT / "manage.py"), *arguments]
         self.group.start(name, argv, env=self.coordinator_environment, cwd=PROJECT)
 
-    def _bootstrap(self) -> None:
-        argv = [sys.executable, "-m", "fdist_site.local.bootstrap", USER]
-        try:
-            done = subprocess.run(
-                argv,
-                env=self.coordinator_environment,
-                cwd=PROJECT,
-                capture_output=True,
-                text=True,
-                timeout=BOOTSTRAP_TIMEOUT,
-                check=True,
-            )
-        except subprocess.CalledProcessError as error:
-            raise LocalError(f"the record could not be prepared:\n{error.stderr[-2000:]}") from error
-        made = json.loads(done.stdout)
-        self.password, self._token, self._enrolment_key = made["password"], made["token"], made["enrolment_key"]
+    def _finish_bootstrap(self) -> None:
+        """Wait until the record is prepared, and take over what was made for it."""
+        if self._bootstrap is None:
+            raise LocalError("the site has not been launched")
+        output, errors = self._bootstrap.communicate(timeout=BOOTSTRAP_TIMEOUT)
+        if self._bootstrap.returncode:
+            raise LocalError(f"the record could not be prepared:\n{errors[-2000:]}")
+        self._bootstrap = None
+        made = json.loads(output)
+        self.password, self._token = made["password"], made["token"]
 
     def _remove_keys(self) -> None:
         for pattern in (f"{{fdist:{self.cell}}}:*", f"fdist-lead:{self.cell}:*"):

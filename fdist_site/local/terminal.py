@@ -100,6 +100,8 @@ def summary(figures: Sequence[Figures]) -> Table:
     row("rate of the last node", lambda f: rate_text(f.size / f.wall))
     for name, part in (("p50", 0.5), ("p99", 0.99), ("last", 1.0)):
         row(f"efficiency (F/B)/T, {name}", lambda f, part=part: _figure(f.efficiency_at(part)))  # type: ignore[misc]
+    row("from the job's creation to the first transfer", lambda f: duration_text(f.first_transfer))
+    row("from the last shard to the last file in place", lambda f: duration_text(f.last_step))
     row("lower bound", lambda f: "no rate given" if f.bound is None else duration_text(f.bound))
     row("wall time / lower bound", lambda f: _figure(f.ratio))
     return table

@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from transfers.dataplane.ratelimit import TokenBucket
 from transfers.dataplane.store import Store
 from transfers.errors import FdistError, StoreError
 from transfers.scheduler import Scheduler
+from transfers.scheduler.clock import RedisClock
 from transfers.scheduler.types import Assignment, Heartbeat, HeartbeatReply, NodeInfo
 
 logger = logging.getLogger(__name__)
@@ -69,7 +71,8 @@ class Agent:
             moved=self._server_moved,
         )
         self.redis = connect(config.redis_url)
-        self.scheduler = Scheduler(self.redis, config.cell)
+        self._clock = RedisClock(self.redis)
+        self.scheduler = Scheduler(self.redis, config.cell, clock=self._clock)
         self.session = Session(self.scheduler, self._describe, config.enrolment_key)
         self.intake = Meter()
         self.bucket_intake = Meter()
@@ -196,6 +199,7 @@ class Agent:
 
     def _registered(self, jobs: Iterable[str]) -> None:
         epoch = self.session.epoch
+        self._tell_clock()
         if epoch is not None:
             self.drain_loop.post(Registered(epoch))
             self._inbox.open(epoch)
@@ -205,6 +209,8 @@ class Agent:
     def _answered(self, reply: HeartbeatReply) -> None:
         if reply.cancelled:
             self.drain_loop.stop_leases(reply.cancelled)
+        if self.drain_loop.parked and not reply.parked:
+            self.drain_loop.post(Changed())  # Redis has lost what we said last: ask again
         for order in reply.orders:
             self.book.obey(order)
         self.book.want(reply.jobs)
@@ -236,6 +242,7 @@ class Agent:
 
     def _measure(self, epoch: int) -> Heartbeat:
         self.sent.add(max(self.server.ask_stats().get("sent", 0) - self.sent.total, 0))
+        self._tell_clock()
         transfers = self.drain_loop.held()
         return Heartbeat(
             node=self.node,
@@ -247,6 +254,9 @@ class Agent:
             rate_gcs=self.bucket_intake.rate(),
             peer_rates=self.flows.rates(),
         )
+
+    def _tell_clock(self) -> None:
+        self.server.set_clock(self._clock() - int(time.time() * 1000))
 
 
 def _claim(data_dir: Path) -> int:

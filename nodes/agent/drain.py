@@ -106,6 +106,11 @@ class Drain:
         """Whether a drain runs now."""
         return self._guard.locked()
 
+    @property
+    def parked(self) -> bool:
+        """Whether a drain waits here for what the scheduler is to push."""
+        return self.active and self._parked
+
     def post(self, event: Event) -> None:
         self._events.put(event)
 

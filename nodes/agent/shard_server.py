@@ -23,7 +23,9 @@ logger = logging.getLogger(__name__)
 START_TIMEOUT = 20.0
 STOP_TIMEOUT = 5.0
 STEADY_AFTER = 10.0  # seconds that a child must live for its end not to count as a failed start
+STALL_AFTER = 3.0  # seconds without a new byte until a shard that is passed on while it arrives is given up
 PORT_TRIES = 3  # times that the port of the last child is tried before another is taken
+CLOCK_STEP_MS = 100  # a smaller change of the clocks' difference is measuring error
 SECRETS = ("FDIST_ENROLMENT_KEY", "REDIS_URL", "FDIST_BROKER_URL", "FDIST_SECRET_KEY", "DATABASE_URL")
 
 
@@ -53,6 +55,7 @@ class ShardServerChild:
         self._key = ticket_key
         self._moved = moved
         self._rate = options.rate
+        self._clock_offset = 0
         self._stopping = threading.Event()
         self._ready = threading.Event()
         self._answered = threading.Event()
@@ -77,6 +80,12 @@ class ShardServerChild:
         """Cap all sending, now and after restarts; 0 lifts the cap."""
         self._rate = rate_bits
         self._tell(f"rate {rate_bits}")
+
+    def set_clock(self, offset_ms: int) -> None:
+        """Say how far the scheduler's clock, by which tickets end, is ahead of ours; now and after restarts."""
+        if abs(offset_ms - self._clock_offset) >= CLOCK_STEP_MS:
+            self._clock_offset = offset_ms
+            self._tell(f"clock {offset_ms}")
 
     def ask_stats(self, timeout: float = 0.5) -> Mapping[str, int]:
         """What the server counts (sent, active, ...); the last known when it does not answer in time."""
@@ -120,7 +129,7 @@ class ShardServerChild:
         options = self._options
         argv = [sys.executable, "-m", "transfers.dataplane.server", "--data-dir", str(options.data_dir)]
         argv += ["--host", options.host, "--port", str(port), "--rate", str(self._rate)]
-        argv += ["--max-uploads", str(options.uploads)]
+        argv += ["--max-uploads", str(options.uploads), "--stall-after", str(STALL_AFTER)]
         environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
         root = str(Path(__file__).resolve().parents[2])
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH", "")]))
@@ -131,6 +140,7 @@ class ShardServerChild:
         self.starts += 1
         try:
             self._tell(self._key)
+            self._tell(f"clock {self._clock_offset}")
             if child.stdout is not None:
                 self._listen(child.stdout)
         finally:

@@ -28,7 +28,7 @@ def created(api: APIClient, payload: str, **fields: Any) -> dict[str, Any]:
 
 
 def errors(answer: Any) -> dict[str, str]:
-    return {error["attr"]: error["detail"] for error in answer.json()["errors"]}
+    return {error["field"]: error["detail"] for error in answer.json()["errors"]}
 
 
 def test_a_job_is_created_read_listed_and_cancelled(api: APIClient, fleet: Fleet, links: Links, payload: str) -> None:
@@ -83,7 +83,9 @@ def test_a_wrong_field_is_named(api: APIClient, fleet: Fleet, payload: str, fiel
     fleet.add("gpu-01")
     answer = api.post(JOBS, {"source": payload, **fields})
     assert answer.status_code == 400
-    assert answer.json()["type"] == "validation_error"
+    assert answer["Content-Type"] == "application/problem+json"
+    assert answer.json()["type"] == "urn:fdist:invalid"
+    assert answer.json()["detail"].startswith(f"{field}: ")
     assert list(errors(answer)) == [field]
     assert not Job.objects.exists()
 
@@ -103,7 +105,7 @@ def test_permissions_decide(viewer: AbstractUser, admin: AbstractUser, fleet: Fl
     assert vic.get(JOBS).status_code == 200
     assert vic.get(f"{JOBS}{job['id']}/nodes/").status_code == 200
     assert vic.post(JOBS, {"source": payload}).status_code == 403
-    for act in ("cancel", "pause", "resume", "purge"):
+    for act in ("cancel", "pause", "resume", "retry", "verify", "purge"):
         assert vic.post(f"{JOBS}{job['id']}/{act}/").status_code == 403
     viewer.user_permissions.add(Permission.objects.get(codename="cancel_job"))
     assert vic.post(f"{JOBS}{job['id']}/cancel/").status_code == 200

@@ -10,8 +10,7 @@ from django.utils import timezone
 
 from nodes.models import Node
 from transfers.errors import InvalidTransition
-from transfers.models import FINAL_STATES, Job, JobNode, JobState, Shard
-from transfers.models.job import MOVES
+from transfers.models import FINAL_STATES, MOVES, Job, JobNode, JobState, Shard
 
 pytestmark = pytest.mark.django_db
 GOOD: dict[str, Any] = {"source": "gs://b/o", "size": 10, "file_count": 1, "shard_size": 5, "shard_count": 2}

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 import django_filters
+from django.db.models import QuerySet
 
-from transfers.models import Job, JobFile, JobNode, JobNodeState, JobState, Topology, Transfer, TransferOutcome
+from transfers.models import (
+    Job,
+    JobEvent,
+    JobEventKind,
+    JobFile,
+    JobNode,
+    JobNodeState,
+    JobState,
+    Shard,
+    Topology,
+    Transfer,
+    TransferOutcome,
+)
 
 
 class JobFilter(django_filters.FilterSet):
@@ -36,11 +49,44 @@ class JobFileFilter(django_filters.FilterSet):
         fields: list[str] = []
 
 
+class JobEventFilter(django_filters.FilterSet):
+    after = django_filters.NumberFilter(
+        field_name="id", lookup_expr="gt", min_value=0, max_value=2**63 - 1, help_text="the last id that was seen"
+    )
+    kind = django_filters.MultipleChoiceFilter(choices=JobEventKind.choices)
+
+    class Meta:
+        model = JobEvent
+        fields: list[str] = []
+
+
+class ShardFilter(django_filters.FilterSet):
+    known = django_filters.BooleanFilter(
+        field_name="crc32c", lookup_expr="isnull", exclude=True, help_text="whether a node has read it"
+    )
+
+    class Meta:
+        model = Shard
+        fields: list[str] = []
+
+
 class TransferFilter(django_filters.FilterSet):
     outcome = django_filters.MultipleChoiceFilter(choices=TransferOutcome.choices)
-    node = django_filters.CharFilter(field_name="node__name")
+    node = django_filters.CharFilter(field_name="node__name", help_text="who received")
+    source = django_filters.CharFilter(method="from_source", help_text='a node\'s name, or "bucket"')
+    ended_after = django_filters.IsoDateTimeFilter(field_name="ended_at", lookup_expr="gte")
+    ended_before = django_filters.IsoDateTimeFilter(field_name="ended_at", lookup_expr="lt")
     shard = django_filters.NumberFilter(min_value=0, max_value=2**31 - 1)
 
     class Meta:
         model = Transfer
         fields: list[str] = []
+
+    def from_source(self, rows: QuerySet[Transfer], name: str, value: str) -> QuerySet[Transfer]:
+        return rows.filter(source=None) if value == "bucket" else rows.filter(source__name=value)
+
+
+class HistoryFilter(TransferFilter):
+    """Transfers of every job."""
+
+    job = django_filters.UUIDFilter(field_name="job_id")

@@ -8,8 +8,8 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 
 from nodes.labels import FORMS
-from transfers.models import Job, JobFile, JobNode, JobNodeState, Topology, Transfer
-from transfers.planning.request import DEFAULT_GCS_SLOTS, MAX_NAME
+from transfers.models import Job, JobEvent, JobFile, JobNode, JobNodeState, Shard, Topology, Transfer
+from transfers.planning.request import DEFAULT_GCS_SLOTS, MAX_NAME, MAX_PRIORITY
 
 SELECTOR_SCHEMA = {
     "description": f"Which nodes: {FORMS}. Nodes that match later are enrolled then.",
@@ -87,6 +87,7 @@ class JobSerializer(serializers.ModelSerializer[Job]):
     nodes_total = serializers.IntegerField(read_only=True)
     nodes_done = serializers.IntegerField(read_only=True)
     nodes_failed = serializers.IntegerField(read_only=True)
+    shards_held = serializers.IntegerField(read_only=True, help_text="over all nodes")
     amplification = serializers.FloatField(read_only=True, help_text="bytes out of the bucket / size")
 
     class Meta:
@@ -111,6 +112,7 @@ class JobSerializer(serializers.ModelSerializer[Job]):
             "nodes_total",
             "nodes_done",
             "nodes_failed",
+            "shards_held",
             "bytes_from_gcs",
             "bytes_from_peers",
             "amplification",
@@ -121,6 +123,10 @@ class JobSerializer(serializers.ModelSerializer[Job]):
             "purged_at",
         ]
         read_only_fields = fields
+
+
+class JobChangeSerializer(serializers.Serializer[Any]):
+    priority = serializers.IntegerField(min_value=-MAX_PRIORITY, max_value=MAX_PRIORITY, help_text="a higher one first")
 
 
 class CancelSerializer(serializers.Serializer[Any]):
@@ -157,6 +163,28 @@ class JobFileSerializer(serializers.ModelSerializer[JobFile]):
         read_only_fields = fields
 
 
+class ShardSerializer(serializers.ModelSerializer[Shard]):
+    copies = serializers.SerializerMethodField(help_text="live ones; null when the scheduler does not have the job")
+
+    class Meta:
+        model = Shard
+        fields = ["index", "offset", "size", "crc32c", "copies"]
+        read_only_fields = fields
+
+    def get_copies(self, shard: Shard) -> int | None:
+        copies: list[int] = self.context.get("copies", [])
+        return copies[shard.index] if shard.index < len(copies) else None
+
+
+class JobEventSerializer(serializers.ModelSerializer[JobEvent]):
+    node: Any = serializers.CharField(source="node.name", read_only=True, default=None)
+
+    class Meta:
+        model = JobEvent
+        fields = ["id", "at", "kind", "node", "state", "why"]
+        read_only_fields = fields
+
+
 class TransferSerializer(serializers.ModelSerializer[Transfer]):
     node = serializers.CharField(source="node.name", read_only=True)
     source: Any = serializers.CharField(
@@ -165,5 +193,5 @@ class TransferSerializer(serializers.ModelSerializer[Transfer]):
 
     class Meta:
         model = Transfer
-        fields = ["id", "shard", "node", "source", "outcome", "why", "bytes", "milliseconds", "ended_at"]
+        fields = ["id", "job", "shard", "node", "source", "outcome", "why", "bytes", "milliseconds", "ended_at"]
         read_only_fields = fields

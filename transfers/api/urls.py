@@ -1,13 +1,15 @@
 """Everything below /api/v1/."""
 
 from django.contrib.auth.decorators import login_required
-from django.urls import include, path
+from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import DefaultRouter
 
 from nodes.api import NodeViewSet
-from transfers.api.parts import JobFiles, JobNodes, JobTransfers
-from transfers.api.views import JobViewSet
+from transfers.api.cell import Cell
+from transfers.api.parts import JobEvents, JobFiles, JobNodes, JobShards, JobTransfers
+from transfers.api.transfers import ActiveTransfers, Transfers
+from transfers.api.views import JobViewSet, nothing_here
 
 router = DefaultRouter()
 router.include_root_view = False
@@ -19,6 +21,12 @@ urlpatterns = [
     path("docs/", login_required(SpectacularSwaggerSplitView.as_view(url_name="schema")), name="docs"),
     path("jobs/<uuid:pk>/nodes/", JobNodes.as_view(), name="job-nodes"),
     path("jobs/<uuid:pk>/files/", JobFiles.as_view(), name="job-files"),
+    path("jobs/<uuid:pk>/shards/", JobShards.as_view(), name="job-shards"),
+    path("jobs/<uuid:pk>/events/", JobEvents.as_view(), name="job-history"),
     path("jobs/<uuid:pk>/transfers/", JobTransfers.as_view(), name="job-transfers"),
+    path("transfers/", Transfers.as_view(), name="transfers"),
+    path("transfers/active/", ActiveTransfers.as_view(), name="active-transfers"),
+    path("cell/", Cell.as_view(), name="cell"),
     path("", include(router.urls)),
+    re_path(r"^.*/$", nothing_here),
 ]

@@ -12,6 +12,15 @@ logger = logging.getLogger(__name__)
 HOLD_SECONDS = 5.0
 
 
+def lock_name(cell: str, part: str) -> str:
+    return f"fdist-lead:{cell}:{part}"
+
+
+def is_led(client: redis.Redis, cell: str, part: str) -> bool:
+    """Whether some process does the part's work, or did until some seconds ago."""
+    return bool(client.exists(lock_name(cell, part)))
+
+
 class Leader:
     """A lock in Redis that has to be renewed within HOLD_SECONDS.
 
@@ -22,7 +31,7 @@ class Leader:
     def __init__(self, client: redis.Redis, cell: str, part: str) -> None:
         self.part = part
         self.leading = False
-        self._lock = client.lock(f"fdist-lead:{cell}:{part}", timeout=HOLD_SECONDS, thread_local=False)
+        self._lock = client.lock(lock_name(cell, part), timeout=HOLD_SECONDS, thread_local=False)
 
     def lead(self) -> bool:
         """Whether this process does the work now; takes the lead if nobody has it. Raises RedisError."""

@@ -1,17 +1,31 @@
 """The record of the cell: what was asked for, how it was cut, how far each node is, and what moved."""
 
 from transfers.models.cursor import StreamCursor
+from transfers.models.event import JobEvent, JobEventKind
 from transfers.models.file import JobFile
-from transfers.models.job import FINAL_STATES, OPEN_STATES, Job, JobDocument, JobState, Topology
-from transfers.models.progress import JobNode, JobNodeState
+from transfers.models.job import Job, JobDocument
+from transfers.models.progress import JobNode
 from transfers.models.shard import Shard
+from transfers.models.states import (
+    FINAL_STATES,
+    MOVES,
+    OPEN_STATES,
+    UNFINISHED_NODES,
+    JobNodeState,
+    JobState,
+    Topology,
+)
 from transfers.models.transfer import Transfer, TransferOutcome
 
 __all__ = [
     "FINAL_STATES",
+    "MOVES",
     "OPEN_STATES",
+    "UNFINISHED_NODES",
     "Job",
     "JobDocument",
+    "JobEvent",
+    "JobEventKind",
     "JobFile",
     "JobNode",
     "JobNodeState",

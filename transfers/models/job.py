@@ -3,42 +3,29 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.urls import reverse
 from django.utils import timezone
 
 from transfers.errors import InvalidTransition
+from transfers.models.states import (
+    FINAL_STATES,
+    MOVES,
+    OPEN_STATES,
+    UNFINISHED_NODES,
+    JobNodeState,
+    JobState,
+    Topology,
+)
 
-
-class Topology(models.TextChoices):
-    MESH = "mesh"
-    PIPELINE = "pipeline"
-
-
-class JobState(models.TextChoices):
-    PLANNED = "planned"  # recorded, and not yet given to the scheduler
-    RUNNING = "running"
-    PAUSED = "paused"
-    COMPLETE = "complete"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-OPEN_STATES = (JobState.PLANNED, JobState.RUNNING, JobState.PAUSED)
-FINAL_STATES = (JobState.COMPLETE, JobState.FAILED, JobState.CANCELLED)
-
-MOVES: dict[str, frozenset[str]] = {
-    JobState.PLANNED: frozenset({JobState.RUNNING, JobState.PAUSED, JobState.FAILED, JobState.CANCELLED}),
-    # A node may report its last shard after the pause: what is complete is complete.
-    JobState.PAUSED: frozenset({JobState.RUNNING, JobState.COMPLETE, JobState.FAILED, JobState.CANCELLED}),
-    JobState.RUNNING: frozenset({JobState.PAUSED, JobState.COMPLETE, JobState.FAILED, JobState.CANCELLED}),
-    JobState.COMPLETE: frozenset(),
-    JobState.FAILED: frozenset(),
-    JobState.CANCELLED: frozenset(),
-}
+if TYPE_CHECKING:
+    from transfers.models.progress import JobNode
 
 
 class JobQuerySet(models.QuerySet["Job"]):
@@ -80,6 +67,13 @@ class Job(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     purged_at = models.DateTimeField(null=True, blank=True, help_text="when its files were ordered off the nodes")
+    reopened_after = models.CharField(
+        max_length=64, blank=True, editable=False, help_text="where the event stream was when it was last retried"
+    )
+    request_key = models.CharField(
+        max_length=255, blank=True, editable=False, help_text="by which a repeated request is recognised"
+    )
+    request_digest = models.CharField(max_length=64, blank=True, editable=False)
 
     objects = JobQuerySet.as_manager()
 
@@ -98,6 +92,11 @@ class Job(models.Model):
                 | Q(state__in=OPEN_STATES, finished_at__isnull=True),
                 name="job_finished_when_it_ended",
             ),
+            models.UniqueConstraint(
+                fields=["cell", "created_by", "request_key"],
+                condition=~Q(request_key=""),
+                name="job_request_key_unique",
+            ),
         ]
         indexes = [
             models.Index(fields=["-created_at", "id"], name="job_newest_first"),
@@ -108,8 +107,6 @@ class Job(models.Model):
         return self.name or f"{self.source} {self.id.hex[:8]}"
 
     def get_absolute_url(self) -> str:
-        from django.urls import reverse
-
         return reverse("job", args=[self.id])
 
     @property
@@ -139,11 +136,41 @@ class Job(models.Model):
             changes["finished_at"] = now
         if state == JobState.RUNNING and self.started_at is None:
             changes["started_at"] = now
+        self._change(changes, f"cannot become {state}")
+        if state in FINAL_STATES:
+            self._nodes(UNFINISHED_NODES).update(state=JobNodeState.STOPPED, finished_at=now)
+
+    def reopen(self, after: str, *, anew: bool = False) -> None:
+        """Takes a job that has ended up again, as if it ran since; raises InvalidTransition and changes nothing.
+
+        after: the position in the scheduler's event stream; what it says up to there of states is of the earlier try.
+        anew: also the nodes that are done have to show what they have.
+        """
+        if self.is_open:
+            raise InvalidTransition(f"job {self.id.hex} is {self.state} and has not ended")
+        changes: dict[str, object] = {
+            "started_at": timezone.now(),
+            "finished_at": None,
+            "purged_at": None,
+            "error": "",
+            "reopened_after": after,
+        }
+        purged = self.purged_at is not None
+        self._change({"state": JobState.RUNNING, **changes}, "cannot be taken up again")
+        again = [JobNodeState.STOPPED, JobNodeState.FAILED]
+        rows = self._nodes([*again, JobNodeState.DONE] if anew or purged else again)
+        rows.update(state=JobNodeState.ENROLLED, shards_held=0, finished_at=None, error="")
+
+    def _change(self, changes: dict[str, object], otherwise: str) -> None:
+        """One conditional UPDATE: of two processes that change the state at once, one is refused."""
         if not Job.objects.filter(pk=self.pk, state=self.state).update(**changes):
             self.refresh_from_db(fields=["state"])
-            raise InvalidTransition(f"job {self.id.hex} became {self.state} meanwhile and cannot become {state}")
+            raise InvalidTransition(f"job {self.id.hex} became {self.state} meanwhile and {otherwise}")
         for name, value in changes.items():
             setattr(self, name, value)
+
+    def _nodes(self, states: Iterable[str]) -> models.QuerySet[JobNode]:
+        return self.job_nodes.filter(state__in=states)
 
 
 class JobDocument(models.Model):

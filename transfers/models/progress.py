@@ -8,14 +8,7 @@ from django.utils import timezone
 
 from nodes.models import Node
 from transfers.models.job import Job
-
-
-class JobNodeState(models.TextChoices):
-    ENROLLED = "enrolled"  # it is to get the payload, and has not begun
-    MOVING = "moving"
-    DONE = "done"
-    FAILED = "failed"
-    WITHDRAWN = "withdrawn"  # taken off the job
+from transfers.models.states import JobNodeState
 
 
 class JobNode(models.Model):

@@ -62,8 +62,8 @@ class JobCalls(Base):
             check(-1, node, job)
         return DisputeReply(state=text(state), suspects=tuple(json.loads(suspects)))
 
-    def set_state(self, job: str, state: Literal["paused", "running"]) -> None:
-        self._change(job, state)
+    def set_state(self, job: str, state: Literal["paused", "running"], reason: str = "") -> None:
+        self._change(job, state, reason)
 
     def cancel(self, job: str, reason: str = "") -> None:
         """End a job; every slot is free at once and its nodes are told to clean up."""

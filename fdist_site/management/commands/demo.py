@@ -21,11 +21,11 @@ from rich.console import Console
 from fdist_site.conf import parse_rate
 from fdist_site.local.figures import Figures, Links, read_figures
 from fdist_site.local.fleet import USER, LocalFleet, NodeOptions
-from fdist_site.local.memory import own_memory
 from fdist_site.local.payload import Payload, model_payload
 from fdist_site.local.processes import LocalError, terminate_as_interrupt
 from fdist_site.local.progress import Watcher
 from fdist_site.local.terminal import follow, summary
+from fdist_site.local.vitals import age, peak_memory
 from transfers.management.arguments import FdistCommand, size_argument
 from transfers.words import duration_text, size_text
 
@@ -119,7 +119,7 @@ class Demo:
         self.console = console
         self.root = root
         self.options = options
-        self.began = time.monotonic()
+        self.began = time.monotonic() - age()
         gcs_rate = options["gcs_rate"] if options["gcs_rate"] is not None else options["rate"]
         self.node_options = NodeOptions(rate=options["rate"], gcs_rate=gcs_rate)
         self.links = Links(_bytes(options["rate"]), _bytes(gcs_rate), options["gcs_slots"])
@@ -169,7 +169,9 @@ class Demo:
         for node in self.nodes:
             fleet.start_agent(node)
         fleet.wait_site()
+        self._say("the web server answers")
         fleet.wait_live(*self.nodes)
+        self._say("every agent has registered")
         source = upload.result()
         self._say(f"ready; pages at {fleet.web_url}  user {USER}, password {fleet.password}")
         return payload, source
@@ -202,7 +204,7 @@ class Demo:
     def _check(self, fleet: LocalFleet) -> None:
         fleet.group.check()
         pids = [fleet.group.processes[node].pid for node in self.nodes]
-        self.memory = max([self.memory, *(own_memory(pid) for pid in pids)])
+        self.memory = max([self.memory, *(peak_memory(pid) for pid in pids)])
 
     def _compare(self, fleet: LocalFleet, payload: Payload, destination: str) -> list[str]:
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
