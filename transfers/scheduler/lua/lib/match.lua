@@ -171,6 +171,15 @@ local function reads(j, i, s, how)
   return may_read_bucket(n, j) and (how == 'confirm' or call('GETBIT', j.need .. i, s) == 1)
 end
 
+-- Whether the bucket's shards are better read by others: what only a slow node has reaches the rest slowly.
+local function leave_bucket_to_others(j, i)
+  if not any_slow() or not is_slow(load_node(i)) then
+    return false
+  end
+  local c = call('HMGET', j.key, 'nodes', 'done', 'failed', 'gone')
+  return number(c[1]) - number(c[2]) - number(c[3]) - number(c[4]) > slow_nodes
+end
+
 -- Give the bucket's free slots to parked nodes, the neediest first, as long as these need more than `than` (shards held).
 local function wake_for_bucket(j, than)
   if j.topology ~= 'mesh' or not is_open(j) or not bucket_free(j) then
@@ -187,14 +196,17 @@ local function wake_for_bucket(j, than)
     if not s or not bucket_free(j) or than and tonumber(parked[k + 1]) >= than then
       return
     end
-    if load_node(i).wants > 0 and reads(j, i, s, how) then
+    if load_node(i).wants > 0 and reads(j, i, s, how) and not leave_bucket_to_others(j, i) then
       deliver(i, grant(j, i, s, '', how))
     end
   end
 end
 
-local function read_bucket(j, i, want, give)
+local function read_bucket(j, i, want, give, relaxed)
   local count = 0
+  if not relaxed and leave_bucket_to_others(j, i) then
+    return 0
+  end
   while count < want and bucket_free(j) do
     local s, how = first_fresh(j)
     if not s or not reads(j, i, s, how) then
@@ -213,7 +225,7 @@ local function feed_mesh(j, i, want, give, relaxed)
   local count = 0
   if j.policy ~= 'peers-first' and bucket_free(j) then
     wake_for_bucket(j, neediness(j, i, n))
-    count = read_bucket(j, i, want, give)
+    count = read_bucket(j, i, want, give, relaxed)
   end
   while count < want and room_for_peers(n, j) > 0 and job_lets_take(j, i) do
     local s, src, how = find_peer(j, i, n, relaxed)
@@ -224,7 +236,7 @@ local function feed_mesh(j, i, want, give, relaxed)
     count = count + 1
   end
   if j.policy == 'peers-first' then
-    count = count + read_bucket(j, i, want - count, give)
+    count = count + read_bucket(j, i, want - count, give, relaxed)
   end
   return count
 end
