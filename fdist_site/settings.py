@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+from django.templatetags.static import static
 from environs import Env
 
 from fdist_site import conf
@@ -73,6 +74,8 @@ WSGI_APPLICATION = "fdist_site.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 USE_I18N = False
+DATETIME_FORMAT = "Y-m-d H:i:s"
+DATE_FORMAT = "Y-m-d"
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "jobs"
 LOGOUT_REDIRECT_URL = "login"
@@ -193,13 +196,29 @@ SPECTACULAR_SETTINGS = {
     },
 }
 
-# --- the admin
+# --- the admin, in the pages' own blue
+ADMIN_BLUES = {
+    "50": "#eff5ff",
+    "100": "#dbe8fe",
+    "200": "#bfd7fe",
+    "300": "#93bbfd",
+    "400": "#6ea8ff",
+    "500": "#3b82f6",
+    "600": "#1b6ef3",
+    "700": "#1a58d0",
+    "800": "#1b49a8",
+    "900": "#1c3f84",
+    "950": "#152750",
+}
 UNFOLD = {
     "SITE_TITLE": "fdist",
     "SITE_HEADER": "fdist",
     "SITE_SUBHEADER": "file distribution",
     "SITE_URL": "/",
+    "SITE_ICON": lambda request: static("fdist/icon.svg"),
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("fdist/icon.svg")}],
     "SHOW_VIEW_ON_SITE": True,
+    "COLORS": {"primary": ADMIN_BLUES},
 }
 
 # --- logs: one line an event, `key=value` pairs after the message

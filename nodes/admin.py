@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import redis
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
+from nodes import fleet
 from nodes.models import EnrolmentKey, Node
+from transfers.errors import InvalidTransition
+from transfers.links import get_links
 from transfers.words import size_text
 
 
@@ -20,10 +25,61 @@ class NodeAdmin(ModelAdmin):
     list_filter = ["state", "draining", "version"]
     search_fields = ["name", "address"]
     ordering = ["name"]
-    readonly_fields = [field.name for field in Node._meta.fields]
+    fields = [
+        "name",
+        "shown_state",
+        "draining",
+        "address",
+        "shown_labels",
+        "free",
+        "slots",
+        "version",
+        "first_seen",
+        "last_seen",
+    ]
+    readonly_fields = ["shown_state", "shown_labels", "free", "slots"]
+    actions = ["drain_nodes", "enable_nodes", "remove_nodes"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # a node registers itself
+
+    def has_change_permission(self, request: HttpRequest, obj: Node | None = None) -> bool:
+        return False  # and tells what it is
+
+    def has_delete_permission(self, request: HttpRequest, obj: Node | None = None) -> bool:
+        return False  # its history would go with it: it is removed by the action
+
+    def has_drain_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("nodes.drain_node")
+
+    def has_remove_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("nodes.remove_node")
+
+    @admin.action(description="Drain", permissions=["drain"])
+    def drain_nodes(self, request: HttpRequest, nodes: QuerySet[Node]) -> None:
+        self._act(request, nodes, lambda node: fleet.set_draining(node, True, get_links().scheduler), "drains")
+
+    @admin.action(description="Enable", permissions=["drain"])
+    def enable_nodes(self, request: HttpRequest, nodes: QuerySet[Node]) -> None:
+        self._act(request, nodes, lambda node: fleet.set_draining(node, False, get_links().scheduler), "is enabled")
+
+    @admin.action(description="Remove (nodes that are gone)", permissions=["remove"])
+    def remove_nodes(self, request: HttpRequest, nodes: QuerySet[Node]) -> None:
+        self._act(request, nodes, fleet.remove, "is removed")
+
+    def _act(self, request: HttpRequest, nodes: QuerySet[Node], act: Callable[[Node], object], what: str) -> None:
+        for node in nodes:
+            try:
+                act(node)
+            except (InvalidTransition, redis.RedisError) as error:
+                messages.error(request, f"{node}: {error}")
+            else:
+                self.log_change(request, node, f"{node} {what}.")
+                messages.success(request, f"{node} {what}.")
+
+    @display(description="Slots")
+    def slots(self, node: Node) -> str:
+        return f"{node.upload_slots} up, {node.download_slots} down, {node.gcs_slots} from the bucket"
 
     @display(description="State", label={"live": "success", "draining": "warning", "dead": "danger"}, ordering="state")
     def shown_state(self, node: Node) -> str:

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from django.contrib.admin import site as admin_site
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import AbstractUser, Group
 from django.test import Client
 from django.urls import reverse
 
 import fdist_site.urls  # noqa: F401  (finds the admin's pages)
-from nodes.models import EnrolmentKey, digest_of
+from nodes.models import EnrolmentKey, Node, digest_of
 from tests.site_fixtures import Fleet
 from transfers import recorder, submission
 from transfers.links import Links
@@ -72,6 +72,59 @@ def test_jobs_are_cancelled_by_an_action_and_it_is_logged(
     from django.contrib.admin.models import LogEntry
 
     assert LogEntry.objects.filter(object_id=str(job.pk)).exists()
+
+
+def act(browser: Client, model: type, action: str, pk: object) -> list[str]:
+    """What the admin says after an action."""
+    body = {"action": action, "_selected_action": [str(pk)]}
+    answer = browser.post(address(model, "changelist"), body, follow=True)
+    return [str(message) for message in answer.context["messages"]]
+
+
+def test_jobs_are_steered_by_actions(browser: Client, job: Job, links: Links) -> None:
+    assert job.state == "running" or Job.objects.get(pk=job.pk).state == JobState.COMPLETE
+    assert "is complete and cannot become paused" in act(browser, Job, "pause_jobs", job.pk)[0]
+    assert act(browser, Job, "verify_jobs", job.pk) == ["llama is verified by its nodes."]
+    assert act(browser, Job, "pause_jobs", job.pk) == ["llama is paused."]
+    assert act(browser, Job, "resume_jobs", job.pk) == ["llama goes on."]
+    act(browser, Job, "raise_priority", job.pk)
+    assert Job.objects.get(pk=job.pk).priority == 1
+    act(browser, Job, "cancel_jobs", job.pk)
+    assert act(browser, Job, "retry_jobs", job.pk) == ["llama goes on."]
+    view = links.scheduler.job(job.id.hex)
+    assert view is not None and (view.state, view.priority) == ("running", 1)
+
+
+def test_nodes_are_drained_enabled_and_removed_by_actions(browser: Client, job: Job, links: Links) -> None:
+    node = Node.objects.get(name="gpu-01")
+    assert act(browser, Node, "drain_nodes", node.pk) == ["gpu-01 drains."]
+    assert "stop its agent first" in act(browser, Node, "remove_nodes", node.pk)[0]
+    assert act(browser, Node, "enable_nodes", node.pk) == ["gpu-01 is enabled."]
+    assert {view.name: view.state for view in links.scheduler.nodes()}["gpu-01"] == "live"
+    Node.objects.filter(pk=node.pk).update(state="dead")
+    assert act(browser, Node, "remove_nodes", node.pk) == ["gpu-01 is removed."]
+
+
+def test_people_and_tokens_are_managed_in_the_same_theme(browser: Client, admin: AbstractUser) -> None:
+    for place in ("auth/user", "auth/group", "knox/authtoken", f"auth/user/{admin.pk}/change", "auth/user/add"):
+        page = browser.get(f"/admin/{place}/")
+        assert page.status_code == 200, place
+    made = browser.post("/admin/knox/authtoken/add/", {"user": admin.pk}, follow=True)
+    assert any("TOKEN" in str(message) for message in made.context["messages"])
+
+
+def test_who_manages_users_cannot_make_superusers(client: Client, viewer: AbstractUser, admin: AbstractUser) -> None:
+    viewer.is_staff = True
+    viewer.save()
+    viewer.groups.add(Group.objects.get(name="admin"))
+    client.force_login(viewer)
+    assert b'name="is_superuser"' not in client.get(f"/admin/auth/user/{viewer.pk}/change/").content
+    form = {"username": "vic", "is_active": "on", "is_staff": "on", "is_superuser": "on"}
+    dates = {"date_joined_0": "2026-01-01", "date_joined_1": "00:00:00"}
+    assert client.post(f"/admin/auth/user/{viewer.pk}/change/", form | dates).status_code == 302
+    viewer.refresh_from_db()
+    assert not viewer.is_superuser
+    assert client.post(f"/admin/auth/user/{admin.pk}/password/", {"password1": "x" * 20}).status_code == 403
 
 
 def test_an_open_job_is_not_deleted(browser: Client, fleet: Fleet, payload: str) -> None:
