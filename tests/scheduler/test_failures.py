@@ -20,6 +20,32 @@ def test_a_dead_node_is_discounted_and_does_not_block_the_job(cell: Cell) -> Non
     assert view is not None and view.state == "complete"
 
 
+def test_a_node_that_comes_back_after_the_job_was_complete_gets_the_rest(cell: Cell) -> None:
+    cell.nodes("a", "b")
+    cell.job(["a", "b"], shards=3)
+    cell.holds("a", 0, 1, 2)
+    cell.holds("b", 0)
+    cell.scheduler.finish(JOB, "a", cell.epochs["a"])
+    cell.now += 20_000
+    cell.beat("a")
+    cell.scheduler.reap()
+    cell.nodes("b")
+    cell.holds("b", 0)
+    view = cell.scheduler.job(JOB)
+    assert view is not None and view.state == "running"
+    assert cell.run("b") == 2
+    view = cell.scheduler.job(JOB)
+    assert view is not None and view.state == "complete" and view.nodes_done == 2
+
+
+def test_why_a_node_failed_can_be_read(cell: Cell) -> None:
+    cell.nodes("a", "b")
+    cell.job(["a", "b"], shards=1)
+    cell.holds("a")
+    cell.scheduler.finish(JOB, "a", cell.epochs["a"], "the disk is full")
+    assert {each.node: each.why for each in cell.scheduler.job_nodes(JOB)} == {"a": "the disk is full", "b": ""}
+
+
 def test_a_shard_whose_last_holder_died_is_fetched_again(cell: Cell) -> None:
     cell.nodes("a", "b")
     cell.job(["a", "b"], shards=1)

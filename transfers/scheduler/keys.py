@@ -34,6 +34,7 @@ Prefix `{fdist:<cell>}:`, whose hash tag keeps a cell in one slot. <i> is a node
 | j:<job>:parked, j:<job>:waiting | zset, bitmap | nodes that wait for a peer, neediest first; the same as bits |
 | j:<job>:readers | zset | nodes that could read from a slow bucket beside what they receive |
 | j:<job>:ups, j:<job>:downs | hash | node -> transfers of this job, where it limits them |
+| j:<job>:errors | hash | node index -> why the job failed there |
 | j:<job>:avoid | hash | "source>receiver" -> until when the pair is not matched |
 | events | stream | what happened, for the record |
 | enrolment | set | digests of the keys with which nodes may register |

@@ -9,6 +9,7 @@ from typing import Any, cast
 from transfers.scheduler.base import Base, text, texts
 from transfers.scheduler.types import Event, JobNodeView, JobState, JobView, LeaseView, NodeState, NodeView, Topology
 
+WAITS = "nothing that it needs has a free source yet"
 SLOW_MARKS = 2  # lib/rates.lua's MARKED
 
 
@@ -89,8 +90,9 @@ class Reading(Base):
             pipe.zrange(self._keys.job(job, ":chain"), 0, -1)
             pipe.get(self._keys.job(job, ":waiting"))
             pipe.hget(self._keys.job(job), "topology")
-            members, counts, chain, parked, topology = pipe.execute()
-        members, counts = texts(members), texts(counts)
+            pipe.hgetall(self._keys.job(job, ":errors"))
+            members, counts, chain, parked, topology, errors = pipe.execute()
+        members, counts, errors = texts(members), texts(counts), texts(errors)
         order = [text(each) for each in chain if text(each) in members]
         names = self._names(order)
         with self._client.pipeline(transaction=False) as pipe:
@@ -109,7 +111,7 @@ class Reading(Base):
                     state=state,
                     held=_number(counts.get(index)),
                     position=place if topology is not None and text(topology) == "pipeline" else None,
-                    why="nothing that it needs has a free source yet" if state == "waiting" else "",
+                    why=errors.get(index, "") if state == "failed" else WAITS if state == "waiting" else "",
                 )
             )
         return out

@@ -35,6 +35,9 @@ for s, crc in pairs(cjson.decode(ARGV[6])) do
   end
 end
 if state ~= 'done' then
+  if number(call('HGET', job .. ':counts', i)) < limit then
+    reopen_job(j, 'a node is back')
+  end
   set_member(job, i, 'ready')
   set_parked(i, load_node(i).wants)
 end

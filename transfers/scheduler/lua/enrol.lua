@@ -27,11 +27,7 @@ for _, name in ipairs(cjson.decode(ARGV[4])) do
     added = added + 1
   end
 end
-if added > 0 and j[3] == 'complete' then
-  call('HSET', job, 'state', 'running')
-  for _, i in ipairs(call('HKEYS', job .. ':members')) do
-    call('ZADD', node_key(i) .. ':serving', j[2], ARGV[3])
-  end
-  event('job_state', 'job', ARGV[3], 'state', 'running', 'why', 'nodes joined')
+if added > 0 then
+  reopen_job(load_job(ARGV[3]), 'nodes joined')
 end
 return added

@@ -26,6 +26,7 @@ if ARGV[6] == '' then
   event('node_done', 'job', ARGV[3], 'node', ARGV[4])
 else
   set_member(job, i, 'failed')
+  call('HSET', job .. ':errors', i, ARGV[6])
   event('node_failed', 'job', ARGV[3], 'node', ARGV[4], 'why', ARGV[6])
 end
 call('ZREM', node_key(i) .. ':jobs', ARGV[3])

@@ -29,7 +29,7 @@ if s < count then
   return 1
 end
 for _, part in ipairs({ ':plan', ':members', ':counts', ':rarity', ':fresh', ':digest', ':chain', ':suspects', ':disputes',
-  ':reading', ':avoid', ':parked', ':waiting', ':readers', ':givers', ':ups', ':downs', ':pace', '' }) do
+  ':reading', ':avoid', ':parked', ':waiting', ':readers', ':givers', ':ups', ':downs', ':errors', ':pace', '' }) do
   call('UNLINK', job .. part)
 end
 call('ZREM', P .. 'jobs', ARGV[3])

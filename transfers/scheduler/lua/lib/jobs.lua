@@ -80,6 +80,19 @@ local function set_member(job, i, state)
   return before
 end
 
+-- A job that was complete without somebody who is there now goes on. O(nodes).
+local function reopen_job(j, why)
+  if j.state ~= 'complete' then
+    return
+  end
+  call('HSET', j.key, 'state', 'running')
+  j.state = 'running'
+  for _, i in ipairs(call('HKEYS', j.key .. ':members')) do
+    call('ZADD', node_key(i) .. ':serving', j.order, j.id)
+  end
+  event('job_state', 'job', j.id, 'state', 'running', 'why', why)
+end
+
 -- A job is complete when every member that is still there has finished.
 local function settle_job(job_id)
   local job = job_key(job_id)
