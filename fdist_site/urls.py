@@ -13,7 +13,7 @@ urlpatterns = [
     path("", views.jobs, name="jobs"),
     path("jobs/<uuid:pk>/", views.job, name="job"),
     path("jobs/<uuid:pk>/events/", views.job_events, name="job-events"),
-    path("jobs/<uuid:pk>/cancel/", views.cancel_job, name="job-cancel"),
+    path("jobs/<uuid:pk>/<slug:act>/", views.job_act, name="job-act"),
     path("login/", auth_views.LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", auth_views.LogoutView.as_view(), name="logout"),
     path("api/<str:version>/", include("transfers.api.urls")),

@@ -18,8 +18,8 @@ from rest_framework.response import Response
 from nodes import fleet
 from nodes.labels import parse_labels
 from nodes.models import Node, NodeState
-from transfers.api.audit import note
 from transfers.api.permissions import ModelPermissions, needs
+from transfers.audit import note
 from transfers.links import get_links
 
 
@@ -102,7 +102,7 @@ class NodeViewSet(viewsets.ReadOnlyModelViewSet[Node]):
         """Takes a node that is gone out of the lists. Its history stays; it is back when it registers again."""
         node = self.get_object()
         fleet.remove(node)
-        note(request, node, "Removed")
+        note(request.user, node, "Removed", where="by the API")
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     def get_permissions(self) -> Any:
@@ -111,5 +111,5 @@ class NodeViewSet(viewsets.ReadOnlyModelViewSet[Node]):
     def _set_draining(self, request: Request, draining: bool) -> Response:
         node = self.get_object()
         fleet.set_draining(node, draining, get_links().scheduler)
-        note(request, node, "Drained" if draining else "Enabled")
+        note(request.user, node, "Drained" if draining else "Enabled", where="by the API")
         return Response(NodeSerializer(node).data)

@@ -8,15 +8,17 @@ import redis
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from nodes.labels import describe
 from nodes.models import Node, NodeState
-from transfers import submission
+from transfers.acts import ACTS
 from transfers.api.views import with_counts
+from transfers.audit import note
 from transfers.errors import InvalidTransition
 from transfers.links import get_links
 from transfers.live.feed import stream
@@ -61,7 +63,7 @@ def job(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "node_states": NODE_STATES,
         "files": found.files.all()[:SHOWN_FILES],
         "files_left_out": max(0, found.file_count - SHOWN_FILES),
-        "may_cancel": found.is_open and request.user.has_perm("transfers.cancel_job"),
+        "acts": [act for act in ACTS.values() if request.user.has_perm(act.permission)],
     }
     return render(request, "transfers/job.html", context)
 
@@ -82,14 +84,19 @@ async def job_events(request: HttpRequest, pk: uuid.UUID) -> HttpResponse | Stre
 
 @require_POST
 @login_required
-@permission_required("transfers.cancel_job", raise_exception=True)
-def cancel_job(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """The button on the page."""
+def job_act(request: HttpRequest, pk: uuid.UUID, act: str) -> HttpResponse:
+    """The buttons on the page."""
+    if act not in ACTS:
+        raise Http404
+    if not request.user.has_perms(["transfers.view_job", ACTS[act].permission]):
+        raise PermissionDenied
     found = get_object_or_404(Job, pk=pk, cell=settings.FDIST_CELL)
     try:
-        submission.cancel(found, f"cancelled by {request.user}")
+        ACTS[act].run(found, str(request.user))
     except InvalidTransition as error:
         messages.error(request, str(error))
     except redis.RedisError as error:
-        messages.warning(request, f"Cancelled in the record; the scheduler will be told later ({error}).")
+        messages.warning(request, f"The scheduler cannot be reached ({error}); try again later.")
+    else:
+        note(request.user, found, ACTS[act].past)
     return redirect("job", pk=pk)

@@ -120,8 +120,7 @@ def test_who_manages_users_cannot_make_superusers(client: Client, viewer: Abstra
     client.force_login(viewer)
     assert b'name="is_superuser"' not in client.get(f"/admin/auth/user/{viewer.pk}/change/").content
     form = {"username": "vic", "is_active": "on", "is_staff": "on", "is_superuser": "on"}
-    dates = {"date_joined_0": "2026-01-01", "date_joined_1": "00:00:00"}
-    assert client.post(f"/admin/auth/user/{viewer.pk}/change/", form | dates).status_code == 302
+    assert client.post(f"/admin/auth/user/{viewer.pk}/change/", form).status_code == 302
     viewer.refresh_from_db()
     assert not viewer.is_superuser
     assert client.post(f"/admin/auth/user/{admin.pk}/password/", {"password1": "x" * 20}).status_code == 403

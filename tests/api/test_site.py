@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import AbstractUser, Permission
 from django.core.management import call_command
 from django.test import Client
@@ -41,6 +42,37 @@ def test_pages_need_a_log_in_and_the_permission(
     viewer.user_permissions.add(Permission.objects.get(codename="view_job"))
     for page in pages:
         assert client.get(page).status_code == 200
+
+
+def test_the_buttons_act_and_are_remembered(client: Client, admin: AbstractUser, fleet: Fleet, payload: str) -> None:
+    fleet.add("gpu-01")
+    job = submission.submit({"source": payload})
+    client.force_login(admin)
+    assert client.post(f"/jobs/{job.pk}/explode/").status_code == 404
+    assert client.get(f"/jobs/{job.pk}/pause/").status_code == 405
+    for act, state in (("pause", "paused"), ("resume", "running"), ("cancel", "cancelled"), ("retry", "running")):
+        assert client.post(f"/jobs/{job.pk}/{act}/").status_code == 302
+        job.refresh_from_db()
+        assert job.state == state
+    said = client.post(f"/jobs/{job.pk}/purge/", follow=True)
+    assert b"cancel it before its files are removed" in said.content
+    notes = LogEntry.objects.filter(object_id=str(job.pk)).order_by("id").values_list("change_message", flat=True)
+    assert list(notes) == ["Paused.", "Resumed.", "Cancelled.", "Retried."]
+
+
+def test_a_button_that_the_scheduler_does_not_hear_says_so(
+    client: Client, admin: AbstractUser, fleet: Fleet, payload: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.add("gpu-01")
+    job = submission.submit({"source": payload})
+    submission.cancel(job)
+    away = Links("redis://127.0.0.1:9/0", "redis://127.0.0.1:9/1", "main")
+    monkeypatch.setattr("transfers.reopening.get_links", lambda: away)
+    client.force_login(admin)
+    page = client.post(f"/jobs/{job.pk}/retry/", follow=True)
+    assert b"The scheduler cannot be reached" in page.content
+    job.refresh_from_db()
+    assert job.state == "cancelled"
 
 
 async def first_events(client: Any, address: str, count: int) -> list[str]:

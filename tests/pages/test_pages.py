@@ -57,6 +57,22 @@ def test_a_job_is_cancelled_by_its_button(page: Any, site: Site) -> None:
     assert site.state(job) == "cancelled"
 
 
+def test_the_buttons_follow_the_state_of_the_job(page: Any, site: Site) -> None:
+    site.fleet.add("gpu-01")
+    job = site.submit(name="steered", nodes={"names": ["gpu-01"]})
+    log_in(page)
+    page.get_by_role("link", name="steered").first.click()
+    expect(page.locator("#link")).to_have_text("live")
+    page.on("dialog", lambda dialog: dialog.accept())
+    for button, state in (("Pause", "paused"), ("Resume", "running"), ("Cancel", "cancelled"), ("Retry", "running")):
+        page.get_by_role("button", name=button).click()
+        expect(page.locator("#state")).to_have_text(state)
+        expect(page.get_by_role("button", name=button)).to_be_hidden()
+    site.cancel(job)  # by somebody else
+    expect(page.get_by_role("button", name="Retry")).to_be_visible()
+    expect(page.get_by_role("button", name="Pause")).to_be_hidden()
+
+
 def test_a_viewer_sees_the_job_and_no_button(page: Any, site: Site) -> None:
     site.fleet.add("gpu-01")
     job = site.submit(name="for vic", nodes={"names": ["gpu-01"]})

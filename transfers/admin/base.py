@@ -21,6 +21,11 @@ STATE_LABELS = {
 }
 
 
+def whole(text: str) -> str:
+    """A figure and its unit, which a narrow column shall not part."""
+    return text.replace(" ", "\u00a0")
+
+
 class ReadOnlyAdmin(ModelAdmin):
     """For rows that only the coordinator writes: people act by actions, on the same code path as the API."""
 

@@ -14,13 +14,14 @@ from unfold.decorators import display
 
 from nodes.labels import describe
 from transfers import reopening, submission
-from transfers.admin.base import STATE_LABELS, ReadOnlyAdmin
+from transfers.admin.base import STATE_LABELS, ReadOnlyAdmin, whole
 from transfers.errors import InvalidTransition
 from transfers.models import Job
 from transfers.words import size_text
 
 SLOTS = ["gcs_slots", "upload_slots", "download_slots"]
 STEP = 1  # of the priority
+LINK = '<a class="text-primary-600 underline dark:text-primary-500" href="{}">open</a>'  # words of the theme's styles
 
 
 @admin.register(Job)
@@ -139,11 +140,11 @@ class JobAdmin(ReadOnlyAdmin):
 
     @display(description="Size", ordering="size")
     def shown_size(self, job: Job) -> str:
-        return size_text(job.size)
+        return whole(size_text(job.size))
 
     @display(description="Shard size")
     def shown_shard_size(self, job: Job) -> str:
-        return size_text(job.shard_size)
+        return whole(size_text(job.shard_size))
 
     @display(description="Out of the bucket", ordering="bytes_from_gcs")
     def out_of_bucket(self, job: Job) -> str:
@@ -151,7 +152,7 @@ class JobAdmin(ReadOnlyAdmin):
 
     @display(description="Between nodes")
     def between_nodes(self, job: Job) -> str:
-        return size_text(job.bytes_from_peers)
+        return whole(size_text(job.bytes_from_peers))
 
     @display(description="For nodes")
     def wanted_nodes(self, job: Job) -> str:
@@ -159,4 +160,7 @@ class JobAdmin(ReadOnlyAdmin):
 
     @display(description="Live page")
     def live(self, job: Job) -> str:
-        return format_html('<a href="{}">open</a>', reverse("job", args=[job.pk]))
+        return format_html(
+            '<a class="text-primary-600 underline dark:text-primary-500" href="{}">open</a>',
+            reverse("job", args=[job.pk]),
+        )

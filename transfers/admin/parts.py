@@ -8,7 +8,7 @@ from django.db.models.functions import Length, Substr
 from django.http import HttpRequest
 from unfold.decorators import display
 
-from transfers.admin.base import STATE_LABELS, ReadOnlyAdmin
+from transfers.admin.base import STATE_LABELS, ReadOnlyAdmin, whole
 from transfers.models import JobDocument, JobEvent, JobFile, JobNode, Shard, StreamCursor, Transfer
 from transfers.words import duration_text, rate_text, size_text
 
@@ -24,7 +24,7 @@ class JobFileAdmin(ReadOnlyAdmin):
 
     @display(description="Size", ordering="size")
     def shown_size(self, file: JobFile) -> str:
-        return size_text(file.size)
+        return whole(size_text(file.size))
 
 
 @admin.register(Shard)
@@ -36,7 +36,7 @@ class ShardAdmin(ReadOnlyAdmin):
 
     @display(description="Size", ordering="size")
     def shown_size(self, shard: Shard) -> str:
-        return size_text(shard.size)
+        return whole(size_text(shard.size))
 
 
 @admin.register(JobNode)
@@ -56,11 +56,11 @@ class JobNodeAdmin(ReadOnlyAdmin):
 
     @display(description="From the bucket", ordering="bytes_from_gcs")
     def from_bucket(self, row: JobNode) -> str:
-        return size_text(row.bytes_from_gcs)
+        return whole(size_text(row.bytes_from_gcs))
 
     @display(description="From peers", ordering="bytes_from_peers")
     def from_peers(self, row: JobNode) -> str:
-        return size_text(row.bytes_from_peers)
+        return whole(size_text(row.bytes_from_peers))
 
 
 @admin.register(Transfer)
@@ -80,11 +80,11 @@ class TransferAdmin(ReadOnlyAdmin):
 
     @display(description="Took", ordering="milliseconds")
     def took(self, row: Transfer) -> str:
-        return duration_text(row.milliseconds / 1000)
+        return whole(duration_text(row.milliseconds / 1000))
 
     @display(description="Rate")
     def rate(self, row: Transfer) -> str:
-        return rate_text(row.bytes * 1000 / row.milliseconds) if row.milliseconds else ""
+        return whole(rate_text(row.bytes * 1000 / row.milliseconds)) if row.milliseconds else ""
 
 
 @admin.register(StreamCursor)

@@ -19,10 +19,10 @@ from rest_framework.reverse import reverse
 from rest_framework.throttling import BaseThrottle
 
 from transfers import reopening, submission
-from transfers.api.audit import note
 from transfers.api.filters import JobFilter
 from transfers.api.permissions import ModelPermissions, needs
 from transfers.api.serializers import CancelSerializer, JobChangeSerializer, JobRequestSerializer, JobSerializer
+from transfers.audit import note
 from transfers.models import Job, JobNode, JobNodeState
 from transfers.repeats import Repeated, Stamp, find_repeated
 
@@ -86,7 +86,7 @@ class JobViewSet(
         if job is None:
             try:
                 job = submission.submit(asked.validated_data, request.user, stamp=stamp)
-                note(request, job, "Submitted", made=True)
+                note(request.user, job, "Submitted", made=True, where="by the API")
             except Repeated as repeated:
                 assert stamp is not None  # noqa: S101  (nothing else is recognised)
                 job = stamp.check(repeated.job)
@@ -146,7 +146,7 @@ class JobViewSet(
     def _act(self, request: Request, what: str, act: Callable[[Job], object]) -> Response:
         job = self.get_object()
         act(job)
-        note(request, job, what)
+        note(request.user, job, what, where="by the API")
         return Response(self._read(job))
 
     def _read(self, job: Job) -> Any:

@@ -22,6 +22,7 @@ let smoothed = 0;
 let shownRows = FIRST_ROWS;
 const map = new ShardMap(part("map"), shardCount);
 map.reserve(Number(root.dataset.nodes));
+const acts = document.querySelectorAll(".acts form");
 const count = (number) => number.toLocaleString("en");
 
 function take(message, whole) {
@@ -82,7 +83,7 @@ function drawFigures() {
   part("unmapped").hidden = !job.unmapped;
   part("unmapped").textContent = `Which shards ${count(job.unmapped)} of the nodes hold is not known.`;
   if (job.stale) part("link").textContent = "the scheduler cannot be reached; this is the record";
-  if (ended) part("cancel")?.setAttribute("hidden", "");
+  for (const form of acts) form.hidden = !form.dataset.states.split(" ").includes(job.state);
 }
 
 function rowOrder() {
@@ -201,9 +202,11 @@ part("more").addEventListener("click", () => {
   shownRows += MORE_ROWS;
   schedule();
 });
-part("cancel")?.addEventListener("submit", (event) => {
-  if (!confirm("Cancel this job on every node?")) event.preventDefault();
-});
+for (const form of acts) {
+  form.addEventListener("submit", (event) => {
+    if (form.dataset.ask && !confirm(form.dataset.ask)) event.preventDefault();
+  });
+}
 new ResizeObserver(schedule).observe(part("map").parentElement);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   map.readColours();
