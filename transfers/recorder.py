@@ -204,6 +204,10 @@ class _Batch:
                 logger.warning("unknown state of a job job=%s state=%s", job.id.hex, state)
                 continue
             try:
+                if state == JobState.RUNNING and job.state == JobState.COMPLETE:
+                    # A node came, or came back, after all others were done: the scheduler goes on for it.
+                    job.reopen(event.cursor, again=[JobNodeState.STOPPED])
+                    continue
                 job.move_to(state, error=why, at=_time(event))
             except InvalidTransition as error:
                 logger.info("state not recorded job=%s reason=%s", job.id.hex, error)

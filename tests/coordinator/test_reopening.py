@@ -93,6 +93,31 @@ def test_a_node_that_was_away_gets_the_job_by_a_retry(fleet: Fleet, links: Links
     assert (job.state, states(job)) == (JobState.COMPLETE, {"gpu-01": "done", "gpu-02": "done"})
 
 
+def test_the_record_follows_when_the_scheduler_goes_on_for_a_node_that_is_back(
+    fleet: Fleet, links: Links, payload: str
+) -> None:
+    fleet.add("gpu-01", "gpu-02", "gpu-03")
+    job = submitted(payload)
+    links.scheduler.finish(job.id.hex, "gpu-03", fleet.epochs.pop("gpu-03"), "the disk is full")
+    links.scheduler.leave("gpu-02")
+    fleet.epochs.pop("gpu-02")
+    finish(job, fleet, links)
+    assert (job.state, states(job)["gpu-02"]) == (JobState.COMPLETE, "stopped")
+    fleet.add("gpu-02")
+    links.scheduler.announce(job.id.hex, "gpu-02", fleet.epochs["gpu-02"], {})
+    view = links.scheduler.job(job.id.hex)
+    assert view is not None and view.state == "running"
+    Planner(links).step()  # before the recorder has read of it
+    view = links.scheduler.job(job.id.hex)
+    assert view is not None and view.state == "running", "not ended again"
+    fold(links)
+    job.refresh_from_db()
+    assert (job.state, job.finished_at) == (JobState.RUNNING, None)
+    assert states(job) == {"gpu-01": "done", "gpu-02": "enrolled", "gpu-03": "failed"}
+    finish(job, fleet, links)
+    assert (job.state, states(job)["gpu-02"]) == (JobState.COMPLETE, "done")
+
+
 @pytest.mark.parametrize("act", [reopening.retry, reopening.verify])
 def test_an_unreachable_scheduler_changes_nothing(act: Any, fleet: Fleet, links: Links, payload: str) -> None:
     fleet.add("gpu-01")

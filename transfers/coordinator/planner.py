@@ -145,6 +145,8 @@ class Planner:
             view = self.links.scheduler.job(job.id.hex)
             if view is None:
                 continue
+            if view.state == "running" and job.state == JobState.COMPLETE:
+                continue  # it goes on for a node that came back; the recorder is about to read that
             if view.state in ("running", "paused"):
                 logger.info("ending in the scheduler job=%s state=%s", job.id.hex, job.state)
                 if job.state == JobState.FAILED:

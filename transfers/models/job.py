@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from transfers.models.progress import JobNode
 
 
+TRIED_AGAIN = (JobNodeState.STOPPED, JobNodeState.FAILED)
+
+
 class JobQuerySet(models.QuerySet["Job"]):
     def open(self) -> JobQuerySet:
         """Jobs that have not ended."""
@@ -140,11 +143,11 @@ class Job(models.Model):
         if state in FINAL_STATES:
             self._nodes(UNFINISHED_NODES).update(state=JobNodeState.STOPPED, finished_at=now)
 
-    def reopen(self, after: str, *, anew: bool = False) -> None:
+    def reopen(self, after: str, *, anew: bool = False, again: Iterable[str] = TRIED_AGAIN) -> None:
         """Takes a job that has ended up again, as if it ran since; raises InvalidTransition and changes nothing.
 
         after: the position in the scheduler's event stream; what it says up to there of states is of the earlier try.
-        anew: also the nodes that are done have to show what they have.
+        anew: also the nodes that are done have to show what they have. again: states of the nodes that get another try.
         """
         if self.is_open:
             raise InvalidTransition(f"job {self.id.hex} is {self.state} and has not ended")
@@ -157,8 +160,7 @@ class Job(models.Model):
         }
         purged = self.purged_at is not None
         self._change({"state": JobState.RUNNING, **changes}, "cannot be taken up again")
-        again = [JobNodeState.STOPPED, JobNodeState.FAILED]
-        rows = self._nodes([*again, JobNodeState.DONE] if anew or purged else again)
+        rows = self._nodes((*again, JobNodeState.DONE) if anew or purged else again)
         rows.update(state=JobNodeState.ENROLLED, shards_held=0, finished_at=None, error="")
 
     def _change(self, changes: dict[str, object], otherwise: str) -> None:
