@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from tests.agent.fleet import MB, Fleet, wait_until
@@ -27,21 +25,18 @@ def test_lost_nudges_cost_only_a_heartbeat(fleet: Fleet) -> None:
     """Nobody is nudged in these tests: the answers to heartbeats start the drain."""
     fleet.start_all(["n1"])
     payload = fleet.payload({"a": MB})
-    begun = time.monotonic()
     job = fleet.submit(payload, ["n1"])
-    fleet.wait_state(job, "complete")
-    assert time.monotonic() - begun < 3
+    fleet.wait_state(job, "complete", 20)  # a drain that nobody started would not end at all
 
 
 def test_a_second_nudge_does_nothing(fleet: Fleet) -> None:
-    fleet.start_all(["n1"], gcs_rate=32_000_000)
+    fleet.start_all(["n1"], gcs_rate=8_000_000)
     payload = fleet.payload({"a": 8 * MB})
     job = fleet.submit(payload, ["n1"])
     wait_until(lambda: fleet.agents["n1"].drain_loop.active)
-    begun = time.monotonic()
     assert fleet.agents["n1"].drain(job) == "draining already"
     assert fleet.agents["n1"].drain("f" * 32) == "draining already"
-    assert time.monotonic() - begun < 1
+    assert fleet.state(job) == "running"  # neither waited for the end of the first
     fleet.wait_state(job, "complete")
     assert fleet.fetched(job) == payload.layout.size
 

@@ -61,15 +61,14 @@ class Fetches:
 
 
 def test_redis_out_of_reach_stops_no_transfer_and_loses_no_shard(fleet: Fleet) -> None:
-    fleet.start_all(["n1"], gcs_rate=SLOW, gcs_slots=4)
-    payload = fleet.payload({"a": 24 * MB})
+    fleet.start_all(["n1"], gcs_rate=SLOW // 4, gcs_slots=4)  # what is under way lasts for two seconds
+    payload = fleet.payload({"a": 12 * MB})
     job = fleet.submit(payload, ["n1"])
     fleet.wait_held(job, "n1", 3)
     agent = fleet.agents["n1"]
-    pause_calls(fleet, 1.5)
+    pause_calls(fleet, 3)
     before = agent.bucket_intake.total
-    time.sleep(0.4)
-    assert agent.bucket_intake.total > before
+    wait_until(lambda: agent.bucket_intake.total > before, 2.5, "bytes to come while Redis answers nobody")
     fleet.wait_state(job, "complete")
     fleet.check(job, payload)
     assert fleet.fetched(job) == payload.layout.size
@@ -86,12 +85,12 @@ def test_a_cancel_stops_the_movers_and_deletes_the_parts(fleet: Fleet) -> None:
     payload = fleet.payload({"a": 32 * MB}, shard_size=8 * MB)
     job = fleet.submit(payload, nodes)
     wait_until(lambda: fleet.agents["n1"].bucket_intake.total + fleet.agents["n2"].bucket_intake.total > MB // 2)
-    begun = time.monotonic()
     fleet.scheduler.cancel(job, "changed my mind")
     folders = [fleet.root / node / STATE_DIR / "jobs" / job for node in nodes]
-    wait_until(lambda: not any(folder.exists() for folder in folders), 5, "the parts to go")
-    assert time.monotonic() - begun < 2.5
-    wait_until(lambda: not any(agent.drain_loop.held() for agent in fleet.agents.values()), 2, "the movers to stop")
+    wait_until(lambda: not any(folder.exists() for folder in folders), 20, "the parts to go")
+    wait_until(lambda: not any(agent.drain_loop.held() for agent in fleet.agents.values()), 20, "the movers to stop")
+    # No transfer ran to its end: a shard takes eight seconds.
+    assert all(agent.bucket_intake.total + agent.intake.total < 8 * MB for agent in fleet.agents.values())
     assert not any((fleet.root / node / "models/m1/a").exists() for node in nodes)
 
 
@@ -115,7 +114,7 @@ def test_an_object_overwritten_in_the_middle_fails_the_job_with_that_reason(flee
     fleet.wait_held(job, "n1", 2)
     origin = payload.layout.objects[0]
     fleet.gcs.put(BUCKET, origin.name, b"x" * origin.size)
-    fleet.wait_state(job, "failed", 15)
+    fleet.wait_state(job, "failed", 30)
     view = fleet.scheduler.job(job)
     assert view is not None
     assert "generation" in view.reason
@@ -181,11 +180,11 @@ def test_leaving_frees_leases_and_counts_no_copies(fleet: Fleet) -> None:
     payload = fleet.payload({"a": 24 * MB})
     job = fleet.submit(payload, ["n1", "n2"])
     fleet.wait_held(job, "n1", 2)
-    begun = time.monotonic()
     fleet.stop("n1")
-    assert time.monotonic() - begun < 6
     states = {node.name: node.state for node in fleet.scheduler.nodes()}
-    assert states.get("n1", "left") == "left"
+    assert states["n1"] == "left"
+    assert not [lease for lease in fleet.scheduler.leases() if "n1" in (lease.node, lease.source)]
+    assert fleet.held(job, "n1") == 0
     fleet.start("n1", download_rate=SLOW)
     fleet.wait_state(job, "complete")
     fleet.check(job, payload)
@@ -197,4 +196,4 @@ def test_an_agent_waits_for_a_redis_that_is_not_there_yet(fleet: Fleet) -> None:
     time.sleep(0.5)
     assert agent.session.epoch is None
     fleet.allow()
-    wait_until(lambda: agent.session.epoch is not None, 5)
+    wait_until(lambda: agent.session.epoch is not None, 20)

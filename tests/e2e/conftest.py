@@ -5,15 +5,18 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from fdist_site.local.fleet import LocalFleet, NodeOptions
 from fdist_site.local.payload import Payload, model_payload
 from fdist_site.local.processes import wait_until
 
 SIZE = 24 * 10**6
+SHARD = 2**20
 SLOW = NodeOptions(rate="40mbit", gcs_rate="40mbit", heartbeat_seconds=0.3)  # 24 MB take about 5 s
 BUCKET = "models"
 
@@ -43,7 +46,7 @@ class Stage:
     def submit(self, topology: str, names: list[str], **options: Any) -> str:
         options.setdefault("destination", f"{topology}-{names[0]}")
         options.setdefault("nodes", {"names": names})
-        return self.fleet.submit(self.source, topology, shard_size=2**20, **options)
+        return self.fleet.submit(self.source, topology, shard_size=SHARD, **options)
 
     def held(self, job: str, node: str) -> int:
         return sum(byte.bit_count() for byte in self.fleet.scheduler.held(job, node))
@@ -61,9 +64,13 @@ class Stage:
         """Wait until the scheduler counts a node's copy as whole and in place."""
 
         def done() -> bool:
-            return any(each.node == node and each.state == "done" for each in self.fleet.scheduler.job_nodes(job))
+            try:
+                nodes = self.fleet.scheduler.job_nodes(job)
+            except redis.RedisError:  # it is being restarted
+                return False
+            return any(each.node == node and each.state == "done" for each in nodes)
 
-        wait_until(done, 60, f"{node} to finish job {job}")
+        wait_until(done, 90, f"{node} to finish job {job}")
 
     def assert_right(self, names: list[str], destination: str) -> None:
         for name in names:
@@ -76,13 +83,20 @@ class Stage:
             cursor = batch[-1].cursor
         return found
 
-    def fetched_from_bucket(self, job: str, names: list[str]) -> int:
-        """Bytes that the agents say they read from the bucket, by their logs: Redis may have lost its count."""
-        counts = []
+    def fetched(self, job: str, names: list[str], *sources: str) -> int:
+        """Bytes that agents say they moved for a job, from "gcs", "peers" or both: Redis may have lost its count."""
+        found = 0
         for name in names:
-            log = (self.fleet.root / "logs" / f"{name}.log").read_text()
-            counts += re.findall(rf"job done .*job={job} bytes_gcs=(\d+)", log)
-        return sum(map(int, counts))
+            log = self.fleet.root / "logs" / f"{name}.log"
+            line = re.compile(rf"job done .*job={job} bytes_gcs=(?P<gcs>\d+) bytes_peers=(?P<peers>\d+)")
+
+            def said(log: Path = log, line: re.Pattern[str] = line) -> bool:
+                return line.search(log.read_text()) is not None
+
+            wait_until(said, 30, f"{name} to say what it moved")
+            last = list(line.finditer(log.read_text()))[-1]
+            found += sum(int(last[source]) for source in sources or ("gcs", "peers"))
+        return found
 
     def clear(self) -> None:
         for name in self.started:
