@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from google.cloud import storage
 
 START_TIMEOUT = 15.0
-UPLOAD_TIMEOUT = (5, 300)
+UPLOAD_TIMEOUT = 300.0  # seconds; while a body is sent, the limit for connecting holds for each piece of it
 PROJECT = "fdist-local"
 MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
