@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo test bench lint format clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ demo: $(READY) ## a whole fleet on this machine: both topologies, for real, veri
 
 test: $(READY) ## every test; what needs root or a Debian package is skipped with its reason
 	@$(BIN)/python -m pytest $(ARGS)
+
+bench: $(READY) ## what an assignment costs the scheduler's Redis, beside a script that does nothing
+	@$(BIN)/python -m tests.bench.scheduler $(ARGS)
 
 lint: $(READY) ## what CI checks beside the tests: style, types, layers
 	@$(BIN)/ruff check .
