@@ -30,6 +30,7 @@ class JobBook:
         self._lock = threading.Lock()
         self._jobs: dict[str, LocalJob] = {}
         self._queued: set[tuple[str, str]] = set()  # (chore, job) asked for and not started
+        self._deleting: set[str] = set()  # a job that is wanted again meanwhile has to wait for the end of that
 
     def get(self, job: str) -> LocalJob | None:
         with self._lock:
@@ -47,7 +48,7 @@ class JobBook:
         """The scheduler counts these jobs as open and unfinished here; see that they are opened and announced."""
         epoch = self._session.epoch
         for name in wanted:
-            job = self._find(name)
+            job = None if name in self._deleting else self._find(name)
             if job is None:
                 continue
             reopened = job.stage in (Stage.DONE, Stage.FAILED) and (
@@ -94,7 +95,8 @@ class JobBook:
         if operation in ("cancel", "purge"):
             with self._lock:
                 self._jobs.pop(name, None)
-            self._pool.submit(lambda: self._keeper.delete(job, placed_too=operation == "purge"))
+                self._deleting.add(name)
+            self._pool.submit(lambda: self._delete(job, placed_too=operation == "purge"))
         elif operation == "drop":
             shards = [int(shard) for shard in order.get("shards", ())]
             self._pool.submit(lambda: self._keeper.drop(job, shards))
@@ -102,6 +104,13 @@ class JobBook:
             self._pool.submit(lambda: self._keeper.verify(job))
         else:
             say(logger, logging.ERROR, "order not understood", node=self._session.node, order=dict(order))
+
+    def _delete(self, job: LocalJob, *, placed_too: bool) -> None:
+        try:
+            self._keeper.delete(job, placed_too=placed_too)
+        finally:
+            with self._lock:
+                self._deleting.discard(job.id)
 
     def _find(self, name: str) -> LocalJob | None:
         """The job of that name, entered in the book if it is new; None for what cannot be a job's name."""
