@@ -78,3 +78,11 @@ def test_a_slow_node_that_is_fast_again_is_taken_back(cell: Cell) -> None:
     assert not cell.node("slow").slow
     assert cell.scheduler.leases(JOB) == []
     assert int(cell.client.get("{fdist:main}:trials") or 0) == 0
+
+
+def test_a_node_that_starts_anew_is_not_slow(cell: Cell) -> None:
+    fleet(cell)
+    cell.now += 1
+    cell.nodes("slow")
+    assert not cell.node("slow").slow
+    assert int(cell.client.get("{fdist:main}:slow_count") or 0) == 0

@@ -12,6 +12,10 @@ end
 local function bury(i, why)
   local key = node_key(i)
   set_parked(i, 0)
+  local n = load_node(i)
+  if n.slow > 0 then
+    mark(i, n, 0) -- who comes back has a new chance
+  end
   local touched, sources = {}, {}
   for _, id in ipairs(call('SMEMBERS', key .. ':takes')) do
     local l = fail_lease(id, 'failed', why, 0, 0, false)
