@@ -76,6 +76,17 @@ class Stage:
         for name in names:
             assert self.payload.problems(self.fleet.data_dir(name) / destination) == []
 
+    def assert_read_once(self, job: str) -> None:
+        """No byte left the bucket twice, by the scheduler and, once it has caught up, by the record."""
+        view = self.fleet.scheduler.job(job)
+        assert view is not None
+        assert view.bytes_gcs == self.payload.size
+
+        def recorded() -> bool:
+            return bool(self.fleet.job(job)["amplification"] == 1.0)
+
+        wait_until(recorded, 30, "the record to count every byte")
+
     def events(self, job: str, kind: str) -> list[dict[str, str]]:
         found, cursor = [], "0"
         while batch := self.fleet.scheduler.events(cursor):

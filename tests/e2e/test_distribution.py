@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,8 @@ def test_every_file_reaches_every_node_and_leaves_the_bucket_once(stage: Stage, 
     job = stage.submit(topology, names, destination=topology)
     assert stage.fleet.wait_job(job) == "complete"
     stage.assert_right(names, topology)
-    assert stage.fleet.job(job)["amplification"] == 1.0
-    assert stage.fleet.job(job)["nodes_done"] == 3
+    stage.assert_read_once(job)
+    wait_until(lambda: stage.fleet.job(job)["nodes_done"] == 3, 30, "the record to count three nodes")
 
 
 @both
@@ -89,7 +90,7 @@ def test_a_node_that_joins_late_gets_the_whole_job(stage: Stage, topology: str) 
     stage.assert_right(names, "late")
     wait_until(lambda: stage.fleet.job(job)["nodes_done"] == 3, 30, "the record to count three nodes")
     assert stage.fleet.wait_job(job) == "complete"
-    assert stage.fleet.job(job)["amplification"] == 1.0
+    stage.assert_read_once(job)
 
 
 def test_a_coordinator_that_dies_and_comes_back_costs_no_second_read_of_the_bucket(stage: Stage) -> None:
@@ -101,7 +102,7 @@ def test_a_coordinator_that_dies_and_comes_back_costs_no_second_read_of_the_buck
     stage.fleet.start_coordinator()
     assert stage.fleet.wait_job(job) == "complete"
     stage.assert_right(names, "coordinator")
-    assert stage.fleet.job(job)["amplification"] == 1.0
+    stage.assert_read_once(job)
 
 
 def test_no_verified_byte_is_fetched_again_when_redis_loses_everything(stage: Stage) -> None:
@@ -142,9 +143,9 @@ def test_a_cancelled_job_stops_at_once_and_leaves_nothing(stage: Stage) -> None:
     assert stage.fleet.wait_job(job) == "cancelled"
 
     def nothing_left() -> bool:
-        return not any(
-            path.is_file() for name in names for path in stage.fleet.data_dir(name).rglob("*") if job in str(path)
-        )
+        # os.walk passes over what is deleted while it looks
+        found = (at for name in names for at in os.walk(stage.fleet.data_dir(name)))
+        return not any(files and job in folder for folder, _, files in found)
 
     wait_until(nothing_left, 15, "the parts of the cancelled job to go")
     assert not any((stage.fleet.data_dir(name) / "cancelled").exists() for name in names)
