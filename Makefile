@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint format clean
+.PHONY: help setup demo test bench scheduling lint format clean
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "fdist needs Python 3.11 or newer; name one with: make PYTHON=python3.11")'
@@ -28,6 +28,9 @@ test: $(READY) ## every test; what needs root or a Debian package is skipped wit
 
 bench: $(READY) ## what an assignment costs the scheduler's Redis, beside a script that does nothing
 	@$(BIN)/python -m tests.bench.scheduler $(ARGS)
+
+scheduling: $(READY) ## the tables of docs/scheduling.md: how near the scheduler comes to its bounds, by policy
+	@$(BIN)/python -m tests.bench.scheduling $(ARGS)
 
 lint: $(READY) ## what CI checks beside the tests: style, types, layers
 	@$(BIN)/ruff check .

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.padding import Padding  # a bar by itself does not end its line
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -76,7 +77,9 @@ def render(progress: JobProgress) -> Group:
             Text(", ".join(node.sources), style="dim"),
         )
     return Group(
-        Text(headline(progress), style="bold"), ProgressBar(total=1.0, completed=progress.part, width=60), table
+        Text(headline(progress), style="bold"),
+        Padding(ProgressBar(total=1.0, completed=progress.part, width=60), 0),
+        table,
     )
 
 

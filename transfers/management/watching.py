@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import OutputWrapper
 from rich.console import Console, Group
 from rich.live import Live
+from rich.padding import Padding  # a bar by itself does not end its line
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -105,7 +106,7 @@ def render(picture: Picture, rate: float) -> Group:
     parts: list[Any] = [
         Text(f"{picture.name}  {picture.topology}  {size_text(picture.size)}", style="bold"),
         Text(headline(picture, rate)),
-        ProgressBar(total=1.0, completed=picture.part, width=60),
+        Padding(ProgressBar(total=1.0, completed=picture.part, width=60), 0),
         table,
     ]
     if len(order) > SHOWN_NODES:
