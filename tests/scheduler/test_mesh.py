@@ -180,3 +180,17 @@ def test_an_earlier_start_of_a_node_is_refused(cell: Cell) -> None:
     cell.nodes("a")
     with pytest.raises(StaleNode):
         cell.scheduler.next("a", old)
+
+
+def test_a_jobs_own_limits_hold_for_each_node(cell: Cell) -> None:
+    cell.nodes("a", "b", "c", up=4, down=4)
+    cell.job(["a", "b", "c"], shards=8, upload_slots=1, download_slots=1)
+    cell.holds("a", *range(8))
+    cell.holds("b")
+    cell.holds("c")
+    [lease] = cell.next("b", want=4).assignments
+    assert lease.source == "a"
+    assert cell.next("c", want=4).assignments == ()
+    assert cell.node("a").uploads == 1 and cell.node("b").downloads == 1
+    cell.end("b", lease)
+    assert cell.run("a", "b", "c") == 15
