@@ -160,7 +160,7 @@ def bare_rate(client: redis.Redis, port: int, clients: int, calls: int) -> float
 
 
 def measure(client: redis.Redis, port: int, clients: int, nodes: int, shards: int, slots: int, calls: int) -> Figures:
-    client.flushall()
+    client.execute_command("FLUSHALL", "SYNC")
     fleet = Fleet(client, nodes, shards, slots)
     before = fleet.scheduler.overview()
     us = server_us(client)
@@ -200,9 +200,7 @@ def main() -> None:
             f"a script that does nothing: {bare:,.0f} calls/s over {args.clients} connections, round trip {trip:.0f} us"
         )
         print(f"{args.shards} shards, half of them held everywhere; {args.calls} calls of next each")
-        print(
-            " nodes  a call   us of the server/assignment  of a bare trip  assignments/s  of bare  attempts  memory MB"
-        )
+        print(" nodes  a call  us/assignment  of a bare trip  assignments/s  of bare  attempts  memory MB")
         for slots in args.slots:
             for nodes in args.nodes:
                 f = measure(client, port, args.clients, nodes, args.shards, slots, min(args.calls, nodes * 150))

@@ -52,7 +52,7 @@ def with_policy(scenario: Scenario, policy: str) -> Scenario:
 
 
 def ratio(result: Figures) -> str:
-    return f"{result.ratio:.3f}" if result.sound else "not sound"
+    return f"{result.ratio:.3f}" if result.sound else "not sound" if result.broken else "not in time"
 
 
 def goals(server: RedisServer, scale: float, seed: int) -> None:
