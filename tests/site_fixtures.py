@@ -16,11 +16,18 @@ from rest_framework.test import APIClient
 from fdist_site.local.gcs_server import GcsServer
 from fdist_site.local.redis_server import RedisServer
 from nodes.models import EnrolmentKey
+from transfers import recorder
 from transfers.links import Links, get_links
 from transfers.scheduler.types import Assignment, NodeInfo, Report
 
 KEY = "fdk_a-key-for-tests-that-is-long-enough"
 TERABYTE = 10**12
+
+
+def fold(links: Links) -> None:
+    """Let the recorder fold all that the scheduler told of so far into the record."""
+    while events := links.scheduler.events(recorder.position(links.cell)):
+        recorder.fold(links.cell, recorder.position(links.cell), events)
 
 
 class Fleet:

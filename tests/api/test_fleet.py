@@ -11,19 +11,14 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from nodes.models import Node
-from tests.site_fixtures import Fleet
-from transfers import recorder, submission
+from tests.site_fixtures import Fleet, fold
+from transfers import submission
 from transfers.coordinator.leader import Leader
 from transfers.links import Links
 from transfers.models import Job, Transfer
 
 pytestmark = pytest.mark.django_db
 API = "/api/v1/"
-
-
-def fold(links: Links) -> None:
-    while events := links.scheduler.events(recorder.position(links.cell)):
-        recorder.fold(links.cell, recorder.position(links.cell), events)
 
 
 @pytest.fixture

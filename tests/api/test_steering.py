@@ -11,18 +11,13 @@ from django.core.cache import cache
 from rest_framework.test import APIClient
 from rest_framework.throttling import ScopedRateThrottle
 
-from tests.site_fixtures import Fleet, client_of
-from transfers import recorder, submission
+from tests.site_fixtures import Fleet, client_of, fold
+from transfers import submission
 from transfers.links import Links
 from transfers.models import Job, JobNode
 
 pytestmark = pytest.mark.django_db
 JOBS = "/api/v1/jobs/"
-
-
-def fold(links: Links) -> None:
-    while events := links.scheduler.events(recorder.position(links.cell)):
-        recorder.fold(links.cell, recorder.position(links.cell), events)
 
 
 @pytest.fixture

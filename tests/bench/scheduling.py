@@ -13,10 +13,10 @@ from pathlib import Path
 
 from fdist_site.local.processes import ProcessGroup
 from fdist_site.local.redis_server import RedisServer
+from tests.simulation.__main__ import play
 from tests.simulation.model import Scenario
-from tests.simulation.report import Figures, figures
+from tests.simulation.report import Figures
 from tests.simulation.scenarios import make
-from tests.simulation.world import World
 
 GOALS = (
     "one-reader",
@@ -36,16 +36,6 @@ POLICIES = ("rarest-first", "random", "sequential", "peers-first")
 COMPARED = ("one-reader", "even", "slow-bucket")
 
 
-def play(server: RedisServer, scenario: Scenario, seed: int) -> Figures:
-    client = server.client()
-    client.flushall()
-    world = World(client, scenario, seed)
-    world.run()
-    result = figures(world, seed)
-    client.close()
-    return result
-
-
 def with_policy(scenario: Scenario, policy: str) -> Scenario:
     jobs = tuple(dataclasses.replace(j, spec=dataclasses.replace(j.spec, policy=policy)) for j in scenario.jobs)
     return dataclasses.replace(scenario, jobs=jobs)
@@ -59,7 +49,7 @@ def goals(server: RedisServer, scale: float, seed: int) -> None:
     print("| scenario | nodes | shards | last / bound | goal | bucket bytes / payload | attempts / assignment |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for name in GOALS:
-        r = play(server, make(name, seed, 1.0 if name in SMALL else scale), seed)
+        _, r = play(server, make(name, seed, 1.0 if name in SMALL else scale), seed)
         goal = f"{r.goal:.2f}" if r.goal else ""
         print(
             f"| {name} | {r.nodes} | {r.shards} | {ratio(r)} | {goal} | {r.amplification:.3f} "
@@ -73,7 +63,7 @@ def policies(server: RedisServer, scale: float, seed: int) -> None:
     print("| --- |" + " ---: |" * len(POLICIES))
     for name in COMPARED:
         scenario = make(name, seed, min(scale, 0.1) if name == "even" else 1.0)
-        row = [ratio(play(server, with_policy(scenario, policy), seed)) for policy in POLICIES]
+        row = [ratio(play(server, with_policy(scenario, policy), seed)[1]) for policy in POLICIES]
         print(f"| {name} | {' | '.join(row)} |", flush=True)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.site_fixtures import Fleet, crc_of
-from transfers import recorder, submission
+from tests.site_fixtures import Fleet, crc_of, fold
+from transfers import submission
 from transfers.links import Links
 from transfers.live import read_picture
 from transfers.live.picture import full_bitmap
@@ -18,11 +18,6 @@ pytestmark = pytest.mark.django_db
 def job(fleet: Fleet, payload: str) -> Job:
     fleet.add("gpu-01", "gpu-02", "gpu-03")
     return submission.submit({"source": payload})
-
-
-def fold(links: Links) -> None:
-    while events := links.scheduler.events(recorder.position(links.cell)):
-        recorder.fold(links.cell, recorder.position(links.cell), events)
 
 
 def test_every_bitmap_is_in_the_first_picture(job: Job, fleet: Fleet, links: Links) -> None:

@@ -10,8 +10,8 @@ import pytest
 import redis as redis_py
 
 from nodes.models import EnrolmentKey, Node
-from tests.site_fixtures import KEY, Fleet
-from transfers import recorder, submission
+from tests.site_fixtures import KEY, Fleet, fold
+from transfers import submission
 from transfers.coordinator.leader import Leader
 from transfers.coordinator.loop import Loop
 from transfers.coordinator.parts import Reaper
@@ -44,11 +44,6 @@ def planner(links: Links, clock: Clock) -> Planner:
 
 def nodes_of(links: Links, job: Job) -> dict[str, str]:
     return {row.node: row.state for row in links.scheduler.job_nodes(job.id.hex)}
-
-
-def fold(links: Links) -> None:
-    while events := links.scheduler.events(recorder.position(links.cell)):
-        recorder.fold(links.cell, recorder.position(links.cell), events)
 
 
 def test_nodes_that_join_late_get_the_job_if_they_match(

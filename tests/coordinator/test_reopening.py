@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import redis as redis_py
 
-from tests.site_fixtures import Fleet
-from transfers import recorder, reopening, submission
+from tests.site_fixtures import Fleet, fold
+from transfers import reopening, submission
 from transfers.coordinator.planner import Planner
 from transfers.errors import InvalidTransition
 from transfers.links import Links
@@ -16,11 +16,6 @@ from transfers.models import Job, JobEvent, JobNode, JobNodeState, JobState
 from transfers.scheduler.types import Heartbeat
 
 pytestmark = pytest.mark.django_db
-
-
-def fold(links: Links) -> None:
-    while events := links.scheduler.events(recorder.position(links.cell)):
-        recorder.fold(links.cell, recorder.position(links.cell), events)
 
 
 def submitted(payload: str) -> Job:

@@ -1,5 +1,5 @@
--- reap: what time alone brings: leases that expired, nodes that fell silent, sources that were left alone, slow nodes of a chain, matches that a bounded
--- search missed. To be called every half second or so.
+-- reap: what time alone brings: leases that expired, nodes that fell silent, sources that were left alone, slow nodes of a
+-- chain, matches that a bounded search missed. To be called every half second or so.
 --
 -- ARGV  now, seed, dead_after (ms)
 -- Reply JSON {expired, died, matched, moved, more}

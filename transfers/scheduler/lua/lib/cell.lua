@@ -24,14 +24,27 @@ local function finish()
   end
 end
 
--- Write what changed of a hash that was read: one call however many fields.
-local function write_changes(key, changes)
-  local flat = {}
-  for field, value in pairs(changes) do
-    flat[#flat + 1] = field
-    flat[#flat + 1] = value
+-- Change a field of a hash that was read into a record: known at once, written when the call ends.
+local function change(record, changed, field, value)
+  record[field] = value
+  if not record.changes then
+    record.changes = {}
+    changed[#changed + 1] = record
   end
-  call('HSET', key, unpack(flat))
+  record.changes[field] = value
+end
+
+-- Write what changed: one command for each hash, however many fields.
+local function write_changes(changed)
+  for _, record in ipairs(changed) do
+    local flat = {}
+    for field, value in pairs(record.changes) do
+      flat[#flat + 1] = field
+      flat[#flat + 1] = value
+    end
+    call('HSET', record.key, unpack(flat))
+    record.changes = nil
+  end
 end
 
 -- A Lua list as JSON: cjson writes an empty table as an object.
@@ -58,19 +71,6 @@ local function ensure_index(name)
   call('HSET', P .. 'names', i, name)
   call('HSET', node_key(i), 'state', 'absent', 'up', 0, 'down', 0, 'gcs', 0, 'epoch', 0)
   return i
-end
-
--- A hash as a Lua table.
-local function load_hash(key)
-  local flat = call('HGETALL', key)
-  if flat.map then
-    return flat.map
-  end
-  local out = {}
-  for k = 1, #flat, 2 do
-    out[flat[k]] = flat[k + 1]
-  end
-  return out
 end
 
 local function number(value) return tonumber(value or 0) or 0 end

@@ -27,25 +27,14 @@ local function load_job(job_id)
   return j
 end
 
--- Change a field: known at once, written when the call ends, unless the job is gone.
+-- A job that is gone is not written: its hash would come to be again.
 local function change_job(j, field, value)
-  j[field] = value
-  local changes = j.changes
-  if not changes then
-    changes = {}
-    j.changes = changes
-    changed_jobs[#changed_jobs + 1] = j
+  if j.state then
+    change(j, changed_jobs, field, value)
   end
-  changes[field] = value
 end
 
-at_end[#at_end + 1] = function()
-  for _, j in ipairs(changed_jobs) do
-    if j.state then
-      write_changes(j.key, j.changes)
-    end
-  end
-end
+at_end[#at_end + 1] = function() write_changes(changed_jobs) end
 
 local function exists(j) return j.state ~= false end
 local function is_open(j) return j.state == 'running' end

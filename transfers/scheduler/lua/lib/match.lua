@@ -1,5 +1,5 @@
 -- match: who gives to whom in a mesh. Every search is bounded; what it misses, the reaper's tick finds.
---
+
 local IDLE_TRIED = 6    -- sources looked at for one receiver
 local PARKED_TRIED = 6  -- receivers looked at for one source
 

@@ -13,10 +13,11 @@ local function load_node(i)
   if n then
     return n
   end
-  local v = call('HMGET', node_key(i), 'state', 'epoch', 'up', 'up_max', 'down', 'down_max', 'gcs', 'gcs_max', 'gcs_wait',
+  local key = node_key(i)
+  local v = call('HMGET', key, 'state', 'epoch', 'up', 'up_max', 'down', 'down_max', 'gcs', 'gcs_max', 'gcs_wait',
     'shunned', 'barred', 'slow', 'slow_at', 'wants', 'strikes', 'name', 'request')
   n = {
-    state = v[1], epoch = v[2], up = number(v[3]), up_max = number(v[4]), down = number(v[5]), down_max = number(v[6]),
+    key = key, state = v[1], epoch = v[2], up = number(v[3]), up_max = number(v[4]), down = number(v[5]), down_max = number(v[6]),
     gcs = number(v[7]), gcs_max = number(v[8]), gcs_wait = number(v[9]), shunned = number(v[10]), barred = number(v[11]),
     slow = number(v[12]), slow_at = number(v[13]), wants = number(v[14]), strikes = number(v[15]), name = v[16],
     request = v[17], asking = nil, changes = nil,
@@ -28,24 +29,10 @@ end
 -- The inbox is of one start of the node: whoever still waits there for an earlier one gets nothing that is meant for this.
 local function inbox_key(i) return node_key(i) .. ':in:' .. (load_node(i).epoch or '') end
 
--- Change a field: known at once, written when the call ends.
-local function change_node(i, field, value)
-  local n = load_node(i)
-  n[field] = value
-  local changes = n.changes
-  if not changes then
-    changes = {}
-    n.changes = changes
-    changed_nodes[#changed_nodes + 1] = i
-  end
-  changes[field] = value
-end
+local function change_node(i, field, value) change(load_node(i), changed_nodes, field, value) end
 
 local function write_nodes()
-  for _, i in ipairs(changed_nodes) do
-    write_changes(node_key(i), known_nodes[i].changes)
-    known_nodes[i].changes = nil
-  end
+  write_changes(changed_nodes)
   changed_nodes = {}
 end
 at_end[#at_end + 1] = write_nodes
@@ -59,14 +46,6 @@ local function set_uploader(i)
   local can = may_serve(load_node(i))
   call('SETBIT', P .. 'up', i, can and 1 or 0)
   return can
-end
-
--- Take (by 1) or free (by -1) a slot.
-local function use_slot(i, kind, by)
-  change_node(i, kind, load_node(i)[kind] + by)
-  if kind == 'up' then
-    set_uploader(i)
-  end
 end
 
 -- How many more peers this node may read from. A read from the bucket that can fill its card counts as one.
