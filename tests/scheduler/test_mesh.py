@@ -31,7 +31,8 @@ def test_a_shard_with_a_live_copy_comes_from_a_peer(cell: Cell) -> None:
 
 
 def test_the_rarest_shard_goes_first(cell: Cell) -> None:
-    cell.nodes("a", "b", "c", "d")
+    cell.nodes("a", "d")
+    cell.nodes("b", "c", up=0)
     cell.job(["a", "b", "c", "d"], shards=3)
     cell.holds("a", 0, 1, 2)
     cell.holds("b", 0, 2)

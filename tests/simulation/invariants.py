@@ -36,7 +36,8 @@ def count_columns(rows: Iterable[int], width: int) -> list[int]:
 
 
 def slots(nodes: Sequence[NodeView], leases: Sequence[LeaseView]) -> list[str]:
-    """Every slot taken has its lease, every lease its slots, and none beyond the limit."""
+    """Every slot taken has its lease, every lease that is not nearly over its slots, and none beyond the limit."""
+    leases = [lease for lease in leases if not lease.ending]
     up = Counter(lease.source for lease in leases if lease.source != GCS)
     down = Counter(lease.node for lease in leases if lease.source != GCS)
     gcs = Counter(lease.node for lease in leases if lease.source == GCS)
@@ -71,7 +72,7 @@ def bucket_reads(scheduler: Scheduler, job: str, leases: Sequence[LeaseView]) ->
     view = scheduler.job(job)
     if view is None:
         return []
-    reading = sum(1 for lease in leases if lease.job == job and lease.source == GCS)
+    reading = sum(1 for lease in leases if lease.job == job and lease.source == GCS and not lease.ending)
     wrong = []
     if view.gcs_used != reading:
         wrong.append(f"the job counts {view.gcs_used} reads from the bucket, its leases are {reading}")

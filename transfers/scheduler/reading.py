@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from transfers.scheduler.base import Base, text, texts
@@ -16,14 +17,25 @@ SLOW_MARKS = 2  # lib/rates.lua's MARKED
 TRANSFER_FIELDS = ("job", "node", "shard", "source", "bytes", "ms", "lease")
 
 
-def _event(cursor: str, fields: dict[str, str]) -> Event:
-    """What lib/events.lua wrote."""
+def _events(cursor: str, fields: dict[str, str]) -> Iterator[Event]:
+    """What lib/events.lua wrote as one entry: one event, or one for each shard that it tells of."""
     at, kind, packed = int(fields.pop("t")), fields.pop("e"), fields.pop("d", None)
-    if packed is not None:
-        *known, last = packed.split("\t")
-        fields.update(zip(TRANSFER_FIELDS, known, strict=True))
-        fields["crc" if kind == "done" else "why"] = last
-    return Event(cursor, at, kind, fields)
+    if packed is None:
+        yield Event(cursor, at, kind, fields)
+        return
+    for line in packed.split("\n"):
+        *known, last = line.split("\t")
+        told = dict(zip(TRANSFER_FIELDS, known, strict=True))
+        told["crc" if kind == "done" else "why"] = last
+        yield Event(cursor, at, kind, told)
+
+
+def _leases(index: str, takes: str) -> Iterator[tuple[str, str, str, LeaseView]]:
+    """What lib/nodes.lua keeps of a node's transfers: index of the receiver, of the source, "1" if it is nearly over."""
+    for line in filter(None, takes.split("\n")):
+        lease, job, shard, source, started, _, _, expires, moved, ending = line.split("\t")
+        view = LeaseView(lease, job, int(shard), "", "", int(started), int(expires), _number(moved), ending == "1")
+        yield index, source, ending, view
 
 
 def _number(value: str | None) -> int:
@@ -40,7 +52,7 @@ class Reading(Base):
             if rows and isinstance(rows[0], list):
                 rows = [row for part in rows for row in part]
             for at, raw in rows:
-                out.append(_event(text(at), texts(raw)))
+                out += _events(text(at), texts(raw))
         return out
 
     def stream_bounds(self) -> tuple[str, str] | None:
@@ -86,30 +98,27 @@ class Reading(Base):
         """Each node of a job, in the chain's order for a pipeline."""
         with self._client.pipeline(transaction=False) as pipe:
             pipe.hgetall(self._keys.job(job, ":members"))
-            pipe.hgetall(self._keys.job(job, ":counts"))
             pipe.zrange(self._keys.job(job, ":chain"), 0, -1)
             pipe.get(self._keys.job(job, ":waiting"))
             pipe.hget(self._keys.job(job), "topology")
             pipe.hgetall(self._keys.job(job, ":errors"))
-            members, counts, chain, parked, topology, errors = pipe.execute()
-        members, counts, errors = texts(members), texts(counts), texts(errors)
+            members, chain, parked, topology, errors = pipe.execute()
+        members, errors = texts(members), texts(errors)
         order = [text(each) for each in chain if text(each) in members]
-        names = self._names(order)
         with self._client.pipeline(transaction=False) as pipe:
             for index in order:
-                pipe.hget(self._keys.node(index), "state")
-                pipe.scard(self._keys.node(index, ":takes"))
+                pipe.hmget(self._keys.node(index), "name", "state", "takes")
+                pipe.bitcount(self._keys.job(job, f":have:{index}"))
             answers = pipe.execute()
-        states = [None if each is None else text(each) for each in answers[::2]]
-        moving = {index for index, takes in zip(order, answers[1::2], strict=True) if takes}
         out = []
-        for place, index in enumerate(order):
-            state = self._member_state(index, members[index], states[place], index in moving, parked or b"")
+        for place, (index, node, held) in enumerate(zip(order, answers[::2], answers[1::2], strict=True)):
+            name, node_state, takes = ("" if each is None else text(each) for each in node)
+            state = self._member_state(index, members[index], node_state, bool(takes), parked or b"")
             out.append(
                 JobNodeView(
-                    node=names[place],
+                    node=name,
                     state=state,
-                    held=_number(counts.get(index)),
+                    held=int(held),
                     position=place if topology is not None and text(topology) == "pipeline" else None,
                     why=errors.get(index, "") if state == "failed" else WAITS if state == "waiting" else "",
                 )
@@ -117,7 +126,7 @@ class Reading(Base):
         return out
 
     @staticmethod
-    def _member_state(index: str, member: str, node: str | None, moving: bool, parked: bytes | str) -> str:
+    def _member_state(index: str, member: str, node: str, moving: bool, parked: bytes | str) -> str:
         if member in ("done", "failed"):
             return member
         if member == "gone" or node in ("dead", "left"):
@@ -130,32 +139,25 @@ class Reading(Base):
 
     def leases(self, job: str | None = None) -> list[LeaseView]:
         """Transfers under way, of one job or of all."""
-        found: Any = self._client.zrange(self._keys("leases"), 0, -1, withscores=True)
-        ids = [(text(lease), expires) for lease, expires in found]
+        if job is None:
+            found: Any = self._client.hkeys(self._keys("names"))
+        else:
+            found = self._client.hkeys(self._keys.job(job, ":members"))
+        indexes = [text(each) for each in found]
         with self._client.pipeline(transaction=False) as pipe:
-            for lease, _ in ids:
-                pipe.hgetall(self._keys(f"l:{lease}"))
+            for index in indexes:
+                pipe.hget(self._keys.node(index), "takes")
             answers = pipe.execute()
         rows = [
-            (lease, fields, expires)
-            for (lease, expires), fields in zip(ids, map(texts, answers), strict=True)
-            if fields and job in (None, fields["job"])
+            (receiver, source, view)
+            for index, takes in zip(indexes, answers, strict=True)
+            if takes
+            for receiver, source, _, view in _leases(index, text(takes))
+            if job in (None, view.job)
         ]
-        wanted = [r["dst"] for _, r, _ in rows] + [r["src"] for _, r, _ in rows if r["src"]]
+        wanted = [receiver for receiver, _, _ in rows] + [source for _, source, _ in rows if source]
         names = dict(zip(wanted, self._names(wanted), strict=True))
-        return [
-            LeaseView(
-                lease=lease,
-                job=r["job"],
-                shard=int(r["shard"]),
-                node=names[r["dst"]],
-                source=names[r["src"]] if r["src"] else "",
-                started=int(r["started"]),
-                expires=int(expires),
-                bytes=_number(r["bytes"]),
-            )
-            for lease, r, expires in rows
-        ]
+        return [replace(view, node=names[receiver], source=names.get(source, "")) for receiver, source, view in rows]
 
     def nodes(self) -> list[NodeView]:
         """Every node that ever registered and was not removed."""
@@ -171,6 +173,7 @@ class Reading(Base):
             n = texts(raw)
             if n.get("state", "absent") == "absent":
                 continue
+            taking = [source for _, source, ending, _ in _leases("", n.get("takes", "")) if not ending]
             out.append(
                 NodeView(
                     name=n["name"],
@@ -184,9 +187,9 @@ class Reading(Base):
                     rate_up=float(n.get("rate_up", 0)),
                     rate_down=float(n.get("rate_down", 0)),
                     rate_gcs=float(n.get("rate_gcs", 0)),
-                    uploads=_number(n["up"]),
-                    downloads=_number(n["down"]),
-                    gcs_reads=_number(n["gcs"]),
+                    uploads=len(n.get("serves", "").split()),
+                    downloads=sum(1 for source in taking if source),
+                    gcs_reads=taking.count(""),
                     upload_slots=_number(n["up_max"]),
                     download_slots=_number(n["down_max"]),
                     gcs_slots=_number(n["gcs_max"]),
@@ -230,19 +233,25 @@ class Reading(Base):
         return copies
 
     def overview(self) -> dict[str, int]:
-        """Totals of the cell."""
+        """Totals of the cell. assigned, attempts: transfers given, and pairs of nodes looked at for them, ever."""
+        counted = ("moving", "assigned", "attempts")
         with self._client.pipeline(transaction=False) as pipe:
-            pipe.mget(self._keys("attempts"), self._keys("lease_seq"))
-            pipe.zcard(self._keys("leases"))
+            pipe.hgetall(self._keys("totals"))
             pipe.zcard(self._keys("seen"))
-            pipe.zcard(self._keys("jobs"))
-            counters, leases, live, jobs = pipe.execute()
+            pipe.zrange(self._keys("jobs"), 0, -1)
+            forgotten, live, jobs = pipe.execute()
+        with self._client.pipeline(transaction=False) as pipe:
+            for job in jobs:
+                pipe.hmget(self._keys.job(text(job)), *counted)
+            answers = pipe.execute()
+        totals = dict(zip(counted, (sum(_number(v and text(v)) for v in column) for column in zip(*answers, strict=True))))
+        past = texts(forgotten)
         return {
-            "attempts": int(counters[0] or 0) + int(counters[1] or 0),
-            "assigned": int(counters[1] or 0),
-            "transfers": int(leases),
+            "attempts": totals.get("attempts", 0) + _number(past.get("attempts")),
+            "assigned": totals.get("assigned", 0) + _number(past.get("assigned")),
+            "transfers": totals.get("moving", 0),
             "live_nodes": int(live),
-            "jobs": int(jobs),
+            "jobs": len(jobs),
         }
 
     def _names(self, indexes: list[str]) -> list[str]:

@@ -7,6 +7,7 @@ A library is loaded once and its shared parts are set up once; a script builds t
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ PARTS = (
     "ticket",
     "nodes",
     "jobs",
+    "log",
+    "idle",
     "holdings",
     "rates",
     "parking",
@@ -43,9 +46,16 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.lua"))
 
 
+def _part(name: str) -> str:
+    """A shared part. If it has functions (or values) without `local`, others may use these, and the rest is its own."""
+    body = (FOLDER / "lib" / f"{name}.lua").read_text()
+    shared = re.findall(r"^(?:function )?([A-Za-z_]\w*)(?:\(| = )", body, re.MULTILINE)
+    return f"local {', '.join(shared)}\ndo\n{body}\nend" if shared else body
+
+
 @cache
 def _shared() -> str:
-    return "\n".join((FOLDER / "lib" / f"{part}.lua").read_text() for part in PARTS)
+    return "\n".join(map(_part, PARTS))
 
 
 @cache

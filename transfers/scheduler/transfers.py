@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import redis
@@ -13,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from transfers.errors import StaleNode
-from transfers.scheduler.base import Base, assignment, check, compact, text
+from transfers.scheduler.base import Base, assignment, check, text
 from transfers.scheduler.types import Assignment, NextReply, ReapReply, Report
 
 
@@ -25,8 +24,10 @@ class TransferCalls(Base):
 
         request_id: the same id gives the first reply again and changes nothing. Raises StaleNode.
         """
-        told = compact([asdict(report) for report in reports])
-        reply = text(self._run("next", node, epoch, request_id or uuid.uuid4().hex, want, told))
+        told: list[str | int] = []
+        for r in reports:
+            told += (r.lease, r.outcome, "" if r.crc32c is None else r.crc32c, r.bytes, r.ms, r.why)
+        reply = text(self._run("next", node, epoch, request_id or uuid.uuid4().hex, want, *told))
         if reply == "stale":
             raise StaleNode(f"the scheduler does not know this start of node {node}: it has to register again")
         raw: dict[str, Any] = json.loads(reply)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Topology = Literal["mesh", "pipeline"]
-Outcome = Literal["ok", "failed", "corrupt", "cancelled"]
+Outcome = Literal["ok", "failed", "corrupt", "cancelled", "ending"]
 NodeState = Literal["live", "draining", "dead", "left"]
 JobState = Literal["running", "paused", "complete", "failed", "cancelled"]
 
@@ -85,6 +85,7 @@ class JobSpec:
     policy: "rarest-first" (default), "peers-first" (plain order), "random", "sequential".
     gcs_slots: reads from the bucket at once, for the whole job. lease_ms: how long without progress until it expires.
     upload_slots, download_slots: caps per node for this job; None means the node's own.
+    quorum: share of the nodes with which it is reported ready. gcs_budget: bytes that may leave the bucket; 0: no limit.
     """
 
     job: str
@@ -101,6 +102,7 @@ class JobSpec:
     download_slots: int | None = None
     max_disputes: int = 2
     quorum: float = 1.0
+    gcs_budget: int = 0
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,7 @@ class Assignment:
 class Report:
     """The end of a transfer, told by its receiver. crc32c: of the bytes here, if "ok". why: one word, for failures.
 
+    "ending" comes before the end: it will be over in a moment, so both its slots can be given to the next transfer.
     bytes: moved over the network for this lease (also those of a failed try). ms: how long it took.
     """
 
@@ -219,6 +222,8 @@ class JobNodeView:
 
 @dataclass(frozen=True)
 class LeaseView:
+    """ending: its receiver said that it is nearly over, so it takes no slot any more."""
+
     lease: str
     job: str
     shard: int
@@ -227,6 +232,7 @@ class LeaseView:
     started: int
     expires: int
     bytes: int
+    ending: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,40 +8,45 @@
 -- over: after a loss of Redis the nodes are the truth, and whole files are still checked against the bucket's checksum.
 
 local j = load_job(ARGV[3])
-local job = j.key
 local i = index_of(ARGV[4])
 if not is_current(i, ARGV[5]) then
   return { -1 }
 end
-local state = call('HGET', job .. ':members', i)
+local state = member(j, i)
 if not state or not exists(j) then
   return { -2 }
 end
 local rejected, counted = {}, 0
-local limit = j.shard_count
-for s, crc in pairs(cjson.decode(ARGV[6])) do
-  local shard = tonumber(s)
-  if shard and shard >= 0 and shard < limit then
-    local text = string.format('%.0f', crc)
-    call('HSETNX', job .. ':digest', s, text)
-    if call('HGET', job .. ':digest', s) == text then
-      call('SETBIT', j.need .. i, shard, 0)
-      call('SETBIT', j.got .. shard, i, 1)
-      hold(j, i, shard)
+for text, crc in pairs(cjson.decode(ARGV[6])) do
+  local s = tonumber(text)
+  if s and s >= 0 and s < j.shard_count then
+    local known = digest_of(j, s)
+    local told = string.format('%.0f', crc)
+    if not known then
+      set_digest(j, s, told)
+    end
+    if not known or known == told then
+      call('SETBIT', j.need .. i, s, 0)
+      if j.topology == 'pipeline' then
+        call('SETBIT', j.got .. s, i, 1)
+      end
+      hold(j, i, s)
       counted = counted + 1
     else
-      rejected[#rejected + 1] = shard
+      rejected[#rejected + 1] = s
     end
   end
 end
 if state ~= 'done' then
-  if number(call('HGET', job .. ':counts', i)) < limit then
+  if count_of(j, i) < j.shard_count then
     reopen_job(j, 'a node is back')
   end
-  set_member(job, i, 'ready')
+  set_member(j, i, 'ready')
   set_parked(i, load_node(i).wants)
 end
-call('HSETNX', job, 'started', NOW)
+if j.started == 0 then
+  change_job(j, 'started', NOW)
+end
 wake_for_uploader(i)
 wake_successors(i)
 return { counted, json_list(rejected) }

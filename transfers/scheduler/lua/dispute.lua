@@ -6,25 +6,25 @@
 --
 -- Promises: each shard of the file is read from the bucket once more, by one node; the job fails after too many disputes.
 
-local job = job_key(ARGV[3])
+local j = load_job(ARGV[3])
 local i = index_of(ARGV[4])
 if not is_current(i, ARGV[5]) then
   return { 'stale', '[]' }
 end
 local shards = cjson.decode(ARGV[7])
 for _, s in ipairs(shards) do
-  if call('SISMEMBER', job .. ':suspects', s) == 1 then
+  if call('SISMEMBER', j.key .. ':suspects', s) == 1 then
     return { 'confirming', json_list(shards) } -- already being looked into
   end
 end
-if call('HINCRBY', job .. ':disputes', ARGV[6], 1) > number(call('HGET', job, 'max_disputes')) then
-  end_job(ARGV[3], 'failed', 'file ' .. ARGV[6] .. ' does not have the checksum that the bucket gives for it, however often it is read')
+if call('HINCRBY', j.key .. ':disputes', ARGV[6], 1) > j.max_disputes then
+  end_job(j.id, 'failed', 'file ' .. ARGV[6] .. ' does not have the checksum that the bucket gives for it, however often it is read')
   return { 'failed', '[]' }
 end
 for _, s in ipairs(shards) do
-  call('SADD', job .. ':suspects', s)
-  make_fresh(load_job(ARGV[3]), s)
+  call('SADD', j.key .. ':suspects', s)
+  make_fresh(j, s)
 end
-event('disputed', 'job', ARGV[3], 'file', ARGV[6], 'node', ARGV[4])
-bucket_changed(ARGV[3])
+event('disputed', 'job', j.id, 'file', ARGV[6], 'node', ARGV[4])
+bucket_changed(j.id)
 return { 'confirming', json_list(shards) }

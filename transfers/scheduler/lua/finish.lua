@@ -6,12 +6,12 @@
 --
 -- Promises: a node that lacks a shard is never counted as done.
 
-local job = job_key(ARGV[3])
+local j = load_job(ARGV[3])
 local i = index_of(ARGV[4])
 if not is_current(i, ARGV[5]) then
   return -1
 end
-local state = call('HGET', job .. ':members', i)
+local state = member(j, i)
 if not state then
   return -2
 end
@@ -19,19 +19,17 @@ if state == 'done' then
   return 0
 end
 if ARGV[6] == '' then
-  if number(call('HGET', job .. ':counts', i)) < number(call('HGET', job, 'shard_count')) then
+  if count_of(j, i) < j.shard_count then
     return 0
   end
-  set_member(job, i, 'done')
-  event('node_done', 'job', ARGV[3], 'node', ARGV[4])
+  set_member(j, i, 'done')
+  event('node_done', 'job', j.id, 'node', ARGV[4])
 else
-  set_member(job, i, 'failed')
-  call('HSET', job .. ':errors', i, ARGV[6])
-  event('node_failed', 'job', ARGV[3], 'node', ARGV[4], 'why', ARGV[6])
+  set_member(j, i, 'failed')
+  call('HSET', j.key .. ':errors', i, ARGV[6])
+  event('node_failed', 'job', j.id, 'node', ARGV[4], 'why', ARGV[6])
 end
-call('ZREM', node_key(i) .. ':jobs', ARGV[3])
-call('ZREM', job .. ':parked', i)
-call('SETBIT', job .. ':waiting', i, 0)
-call('ZREM', job .. ':readers', i)
-settle_job(ARGV[3])
+unwant_job(i, j.id)
+unwait(j, i)
+settle_job(j)
 return 1

@@ -5,7 +5,9 @@
 -- Cost  bounded by BATCH keys
 
 local BATCH = 2000
-local job = job_key(ARGV[3])
+local job_id = ARGV[3]
+local job = job_key(job_id)
+M.jobs[job_id] = nil
 local left = BATCH
 for _, i in ipairs(call('HKEYS', job .. ':members')) do
   if left <= 0 then
@@ -13,13 +15,11 @@ for _, i in ipairs(call('HKEYS', job .. ':members')) do
   end
   call('UNLINK', job .. ':have:' .. i, job .. ':need:' .. i)
   call('HDEL', job .. ':members', i)
-  call('ZREM', node_key(i) .. ':jobs', ARGV[3])
-  call('ZREM', node_key(i) .. ':serving', ARGV[3])
-  call('SREM', node_key(i) .. ':all', ARGV[3])
+  leave_job(i, job_id)
   left = left - 1
 end
-local s = number(call('HGET', job, 'forgotten'))
-local count = number(call('HGET', job, 'shard_count'))
+local s, count, assigned, attempted = unpack(call('HMGET', job, 'forgotten', 'shard_count', 'assigned', 'attempts'))
+s, count = number(s), number(count)
 while s < count and left > 0 do
   call('UNLINK', job .. ':hold:' .. s, job .. ':got:' .. s)
   s, left = s + 1, left - 1
@@ -28,9 +28,13 @@ if s < count then
   call('HSET', job, 'forgotten', s)
   return 1
 end
-for _, part in ipairs({ ':plan', ':members', ':counts', ':rarity', ':fresh', ':digest', ':chain', ':suspects', ':disputes',
-  ':reading', ':avoid', ':parked', ':waiting', ':readers', ':givers', ':ups', ':downs', ':errors', ':pace', '' }) do
+if count > 0 then
+  call('HINCRBY', P .. 'totals', 'assigned', number(assigned))
+  call('HINCRBY', P .. 'totals', 'attempts', number(attempted))
+end
+for _, part in ipairs({ ':plan', ':members', ':rarity', ':fresh', ':digest', ':chain', ':suspects', ':disputes',
+  ':reading', ':avoid', ':parked', ':waiting', ':readers', ':givers', ':ups', ':downs', ':errors', ':pace', ':log', '' }) do
   call('UNLINK', job .. part)
 end
-call('ZREM', P .. 'jobs', ARGV[3])
+call('ZREM', P .. 'jobs', job_id)
 return 0

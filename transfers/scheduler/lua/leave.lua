@@ -8,13 +8,12 @@ local i = index_of(ARGV[3])
 if not i then
   return 0
 end
-local state = call('HGET', node_key(i), 'state')
+local state = load_node(i).state
 if state ~= 'live' and state ~= 'draining' then
   return 1
 end
-change_node(i, 'state', ARGV[4])
 call('ZREM', P .. 'seen', i)
-local touched, sources = bury(i, ARGV[5])
+local touched, sources = bury(i, ARGV[4], ARGV[5])
 event(ARGV[4] == 'left' and 'node_left' or 'node_dead', 'node', ARGV[3], 'why', ARGV[5])
 rematch_after(touched, sources)
 return 1

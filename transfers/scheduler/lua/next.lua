@@ -1,34 +1,35 @@
 -- next: end the transfers that a node reports, make every match that this allows, and give the node what it asks for.
 --
--- ARGV  now, seed, node, epoch, request id, want, reports as JSON [{lease, outcome, crc32c, bytes, ms, why}]
+-- ARGV  now, seed, node, epoch, request id, want, and for each report: lease, outcome ("ok", "failed", "corrupt",
+--       "cancelled", or "ending": it will be over in a moment), crc32c or '', bytes, ms, why
 -- Reply JSON {assignments, parked, unsettled, rejected, stale, finished}, or "stale" for an unknown node or epoch
 -- Cost  O(reports + want) matches, each bounded by the constants of lib/match.lua; never O(nodes) or O(shards)
 --
 -- Promises: the slots of a reported lease are freed here, exactly once. A repeated request id changes nothing and gives the
 -- first reply. A node that got less than it wanted is parked: later matches go to its inbox.
 
+local FIRST_REPORT = 7
 local i = index_of(ARGV[3])
-if not i then
+if not is_current(i, ARGV[4]) then
   return 'stale'
 end
 local n = load_node(i)
-if n.epoch ~= ARGV[4] or n.state ~= 'live' and n.state ~= 'draining' then
-  return 'stale'
-end
 if ARGV[5] ~= '' and n.request == ARGV[5] then
-  return call('HGET', node_key(i), 'reply')
+  return call('HGET', n.key, 'reply')
 end
 begin_asking(i)
-local outcome = apply_reports(i, cjson.decode(ARGV[7]))
+local outcome = apply_reports(i, FIRST_REPORT)
 local want = tonumber(ARGV[6])
 -- what was matched for it while it was parked, and not yet taken
-local given = call('LPOP', inbox_key(i), 64) or {}
+local given = n.handed and call('LPOP', inbox_key(i), 64) or {}
+n.handed = false
 -- those who wait for what its transfers held come first; then the node itself; then those who wait for what it brought
 for _, src in ipairs(outcome.uploaders) do
   wake_for_uploader(src)
 end
 local left = math.max(want - #given, 0)
 if left > 0 then
+  because = 'asked'
   left = left - feed(i, left, function(assignment) given[#given + 1] = assignment end)
 end
 set_parked(i, left)
@@ -39,7 +40,6 @@ wake_for_uploader(i)
 if #given > 0 then
   wake_successors(i)
 end
-count_attempts(#given)
 local reply = '{"assignments":[' .. table.concat(given, ',') .. '],"parked":' .. (left > 0 and 'true' or 'false')
   .. ',"unsettled":' .. json_list(outcome.unsettled) .. ',"rejected":' .. json_list(outcome.rejected)
   .. ',"stale":' .. json_list(outcome.stale) .. ',"finished":' .. json_list(outcome.finished) .. '}'

@@ -2,22 +2,23 @@
 --
 -- ARGV  now, seed, node, what ("draining" | "cap_up" | "cap_down" | "cap_gcs" | "order"), value
 -- Reply 1, or 0 when there is no such node
+-- Cost  that of one match
 
 local i = index_of(ARGV[3])
 if not i then
   return 0
 end
-local key, what, value = node_key(i), ARGV[4], ARGV[5]
+local n, what, value = load_node(i), ARGV[4], ARGV[5]
 if what == 'order' then
-  call('RPUSH', key .. ':orders', value)
+  call('RPUSH', n.key .. ':orders', value)
 elseif what == 'draining' then
-  call('HSET', key, 'draining', value)
-  local state = call('HGET', key, 'state')
-  if state == 'live' or state == 'draining' then
-    call('HSET', key, 'state', value == '1' and 'draining' or 'live')
+  call('HSET', n.key, 'draining', value)
+  if n.state == 'live' or n.state == 'draining' then
+    change(n, 'state', value == '1' and 'draining' or 'live')
   end
 else
-  call('HSET', key, what, value, what:sub(5) .. '_max', value)
+  call('HSET', n.key, what, value)
+  change(n, what:sub(5) .. '_max', tonumber(value))
 end
 set_uploader(i)
 wake_for_uploader(i)

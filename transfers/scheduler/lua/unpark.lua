@@ -2,6 +2,7 @@
 --
 -- ARGV  now, seed, node, epoch
 -- Reply what was in its inbox: a list of assignments as JSON; "stale" for an unknown node or epoch
+-- Cost  O(assignments in the inbox)
 
 local i = index_of(ARGV[3])
 if not is_current(i, ARGV[4]) then

@@ -10,34 +10,23 @@ local function ones(count)
   return out
 end
 
-local function has_bit(text, i)
-  local byte = text:byte(math.floor(i / 8) + 1)
-  return byte ~= nil and bit.band(byte, bit.rshift(128, i % 8)) ~= 0
-end
+local BIT = { [0] = 128, 64, 32, 16, 8, 4, 2, 1 }
 
--- The first set bit of a bitmap, or nil.
-local function first_bit(text)
-  local at = text:find('[^%z]')
-  if not at then
-    return nil
-  end
-  local byte = text:byte(at)
-  for k = 0, 7 do
-    if bit.band(byte, bit.rshift(128, k)) ~= 0 then
-      return (at - 1) * 8 + k
-    end
-  end
+local function has_bit(text, i)
+  local byte = text:byte((i - i % 8) / 8 + 1)
+  return byte ~= nil and bit.band(byte, BIT[i % 8]) ~= 0
 end
 
 -- The first `limit` set bits of a bitmap.
 local function first_bits(text, limit)
-  local out = {}
+  local out, count = {}, 0
   local at = text:find('[^%z]')
-  while at and #out < limit do
+  while at and count < limit do
     local byte = text:byte(at)
     for k = 0, 7 do
-      if bit.band(byte, bit.rshift(128, k)) ~= 0 and #out < limit then
-        out[#out + 1] = (at - 1) * 8 + k
+      if bit.band(byte, BIT[k]) ~= 0 and count < limit then
+        count = count + 1
+        out[count] = (at - 1) * 8 + k
       end
     end
     at = text:find('[^%z]', at + 1)
@@ -45,36 +34,36 @@ local function first_bits(text, limit)
   return out
 end
 
+-- The first set bit of a bitmap, or nil.
+local function first_bit(text) return first_bits(text, 1)[1] end
+
+-- Every set bit of a bitmap.
+local function all_bits(text) return first_bits(text, #text * 8) end
+
 -- Up to `limit` set bits of a bitmap, from a random place on, round the end.
 local function some_bits(text, limit)
-  local out = {}
+  local out, count = {}, 0
   local length = #text
   if length == 0 then
     return out
   end
   local start = math.random(length)
-  local from, last, wrapped = start, length, false
-  while #out < limit do
-    local at = text:find('[^%z]', from)
-    if not at or at > last then
-      if wrapped or start == 1 then
-        break
-      end
-      wrapped, from, last = true, 1, start - 1
-    else
+  local from, last, wrapped = start, length, start == 1
+  while count < limit do
+    local at = from <= last and text:find('[^%z]', from) or nil
+    if at and at <= last then
       local byte = text:byte(at)
       for k = 0, 7 do
-        if bit.band(byte, bit.rshift(128, k)) ~= 0 and #out < limit then
-          out[#out + 1] = (at - 1) * 8 + k
+        if bit.band(byte, BIT[k]) ~= 0 and count < limit then
+          count = count + 1
+          out[count] = (at - 1) * 8 + k
         end
       end
       from = at + 1
-      if from > last then
-        if wrapped or start == 1 then
-          break
-        end
-        wrapped, from, last = true, 1, start - 1
-      end
+    elseif wrapped then
+      break
+    else
+      wrapped, from, last = true, 1, start - 1
     end
   end
   return out
@@ -83,7 +72,9 @@ end
 -- Bits of A and B as a string ('' when none).
 local function both(a, b)
   local t = P .. 'tmp'
-  call('BITOP', 'AND', t, a, b)
+  if call('BITOP', 'AND', t, a, b) == 0 then
+    return ''
+  end
   return call('GET', t) or ''
 end
 

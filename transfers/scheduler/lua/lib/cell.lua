@@ -1,50 +1,94 @@
--- cell: what every script starts with: the cell's prefix, the time, a seeded random, events, nodes by name.
+-- cell: what every script starts with: the cell's prefix, the time, a seeded random, what is remembered of the cell.
 --
 -- KEYS[1] the cell's prefix, which carries the hash tag: every key of the cell is in one slot
 -- ARGV[1] now, in ms: a script never reads a clock
 -- ARGV[2] random seed: Redis's own generator starts from the same seed in every call
+--
+-- Everything is in Redis. What a call has read is remembered in the server's Lua for the next one, since reading it again
+-- would take half of a call's time. That is safe because each call leaves a mark of its own in Redis:
+--
+-- stamp  string: the mark of the last call. What is remembered counts only if it is of that very call. So it is dropped
+--        when Redis lost or got other data, when another master or another version of these scripts made a call, and
+--        when a call broke off. Who changes a key by hand deletes the stamp.
 
 local P, NOW, ARGV, call
-local at_start = {} -- what parts that remember something forget when a call begins
-local at_end = {}   -- what they write when it ends
+local M          -- what is remembered of this cell
+local at_start = {} -- what parts that keep something for one call do when it begins
+local last_acts = {} -- what they still do before it ends
+local at_end = {}    -- what they write when it ends
+
+local CELLS_REMEMBERED = 8
+local memory, cells, calls = {}, 0, 0 -- prefix -> M; how many; calls since the library was loaded
+
+local function forget_cell()
+  if cells >= CELLS_REMEMBERED then
+    memory, cells = {}, 0
+  end
+  cells = cells + (memory[P] and 0 or 1)
+  M = { nodes = {}, jobs = {}, indexes = {} }
+  memory[P] = M
+end
 
 local function begin(keys, args)
   call = redis.call
   P, ARGV = keys[1], args
   NOW = tonumber(args[1])
   math.randomseed(tonumber(args[2]))
-  for _, forget in ipairs(at_start) do
-    forget()
+  calls = calls + 1
+  local mark = args[1] .. '.' .. args[2] .. '.' .. calls
+  local before = call('SET', P .. 'stamp', mark, 'GET')
+  M = memory[P]
+  if not M or not before or M.stamp ~= before then
+    forget_cell()
   end
+  M.stamp, M.mark = nil, mark -- until the end nothing is to be trusted
+  for _, start in ipairs(at_start) do
+    start()
+  end
+end
+
+local changed
+at_start[#at_start + 1] = function() changed = {} end
+
+-- Change a field of a hash that was read into a record: known at once, written when the call ends.
+local function change(record, field, value)
+  record[field] = value
+  local fields = record.changes
+  if not fields then
+    fields = {}
+    record.changes = fields
+    changed[#changed + 1] = record
+  end
+  fields[field] = true
+end
+
+-- Write what changed: one command for each hash, however many fields. A field with a function of its own in `packed` is
+-- written as that gives it; a reply is written and not kept.
+local packed = {}
+local function write_changes()
+  for _, record in ipairs(changed) do
+    local flat, k = {}, 0
+    for field in pairs(record.changes) do
+      local pack = packed[field]
+      flat[k + 1] = field
+      flat[k + 2] = pack and pack(record) or record[field]
+      k = k + 2
+    end
+    call('HSET', record.key, unpack(flat))
+    record.changes, record.reply = nil, nil
+  end
+  changed = {}
 end
 
 local function finish()
+  for _, act in ipairs(last_acts) do
+    act()
+  end
   for _, write in ipairs(at_end) do
     write()
   end
-end
-
--- Change a field of a hash that was read into a record: known at once, written when the call ends.
-local function change(record, changed, field, value)
-  record[field] = value
-  if not record.changes then
-    record.changes = {}
-    changed[#changed + 1] = record
-  end
-  record.changes[field] = value
-end
-
--- Write what changed: one command for each hash, however many fields.
-local function write_changes(changed)
-  for _, record in ipairs(changed) do
-    local flat = {}
-    for field, value in pairs(record.changes) do
-      flat[#flat + 1] = field
-      flat[#flat + 1] = value
-    end
-    call('HSET', record.key, unpack(flat))
-    record.changes = nil
-  end
+  write_changes()
+  M.stamp = M.mark
 end
 
 -- A Lua list as JSON: cjson writes an empty table as an object.
@@ -55,10 +99,18 @@ local function json_list(list)
   return cjson.encode(list)
 end
 
+local function number(value) return tonumber(value or 0) or 0 end
 local function node_key(i) return P .. 'n:' .. i end
 local function job_key(job) return P .. 'j:' .. job end
-local function index_of(name) return call('HGET', P .. 'nodes', name) end
-local function name_of(i) return call('HGET', P .. 'names', i) or '' end
+
+local function index_of(name)
+  local i = M.indexes[name]
+  if not i then
+    i = call('HGET', P .. 'nodes', name)
+    M.indexes[name] = i or nil
+  end
+  return i
+end
 
 -- The index of a node by name; a node is given one when it is first heard of, registered or enrolled.
 local function ensure_index(name)
@@ -69,17 +121,7 @@ local function ensure_index(name)
   i = tostring(call('INCR', P .. 'node_seq') - 1)
   call('HSET', P .. 'nodes', name, i)
   call('HSET', P .. 'names', i, name)
-  call('HSET', node_key(i), 'state', 'absent', 'up', 0, 'down', 0, 'gcs', 0, 'epoch', 0)
+  call('HSET', node_key(i), 'name', name, 'state', 'absent', 'epoch', 0)
+  M.nodes[i] = nil
   return i
-end
-
-local function number(value) return tonumber(value or 0) or 0 end
-
--- True when node i, at this epoch, is the one that Redis knows as alive.
-local function is_current(i, epoch)
-  if not i then
-    return false
-  end
-  local known = call('HMGET', node_key(i), 'epoch', 'state')
-  return known[1] == epoch and (known[2] == 'live' or known[2] == 'draining')
 end

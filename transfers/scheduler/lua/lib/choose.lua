@@ -1,37 +1,54 @@
 -- choose: which shard, for a pair of nodes. The policy is here and nowhere else.
 --
--- rarest-first  of what one has and the other needs, what the fewest live nodes hold
--- random        any
--- sequential, peers-first  the first in order
+-- rarest-first, peers-first  of what one has and the other needs, what the fewest live nodes hold
+-- random                     any
+-- sequential                 the first in order
 
-local RAREST = 16 -- shards of the job looked at from the rarest up
-local SAMPLE = 8  -- when none of those will do: so many are compared
-local attempts -- pairs looked at in this call
-at_start[#at_start + 1] = function() attempts = 0 end
+local RAREST = 16       -- shards of the job looked at from the rarest up
+local SAMPLE = 8        -- when none of those will do: so many are compared
+local REFRESHED_EVERY = 8 -- calls after which the rarest are read again; a new shard's first copy has them read at once
 
--- The job's rarest shards, rarest first.
-local function rarest_of(j)
+-- A pair was looked at, or a read of the bucket given: counted, to be compared with what was assigned.
+function attempt(j) change_job(j, 'attempts', j.attempts + 1) end
+
+-- The job's rarest shards, rarest first: {shard, byte of a bitmap, mask in that byte}.
+function rarest_of(j)
   local list = j.rarest
-  if not list then
-    list = call('ZRANGE', j.key .. ':rarity', 0, RAREST - 1)
-    for k, s in ipairs(list) do
-      list[k] = tonumber(s)
-    end
-    j.rarest = list
+  if list and j.rarest_from + REFRESHED_EVERY > calls then
+    return list
   end
+  list = {}
+  local found = call('ZRANGE', j.key .. ':rarity', 0, RAREST - 1, 'WITHSCORES')
+  for k = 1, #found, 2 do
+    local s = tonumber(found[k])
+    j.copies[s] = tonumber(found[k + 1])
+    list[#list + 1] = { s, (s - s % 8) / 8 + 1, BIT[s % 8] }
+  end
+  j.rarest, j.rarest_from = list, calls
   return list
 end
 
+-- Of these shards the one with the fewest live copies.
 local function least_held(j, shards)
   if #shards < 2 then
     return shards[1]
   end
-  local copies = call('ZMSCORE', j.key .. ':rarity', unpack(shards))
-  local best, least
-  for k, s in ipairs(shards) do
-    local count = tonumber(copies[k] or 1e9) or 1e9
-    if not least or count < least then
-      best, least = s, count
+  local known, unknown = j.copies, nil
+  for _, s in ipairs(shards) do
+    if not known[s] then
+      unknown = unknown or {}
+      unknown[#unknown + 1] = s
+    end
+  end
+  if unknown then
+    for k, copies in ipairs(call('ZMSCORE', j.key .. ':rarity', unpack(unknown))) do
+      known[unknown[k]] = tonumber(copies or 0)
+    end
+  end
+  local best = shards[1]
+  for _, s in ipairs(shards) do
+    if known[s] < known[best] then
+      best = s
     end
   end
   return best
@@ -39,31 +56,27 @@ end
 
 -- A shard out of a bitmap; nil when it is empty.
 local function choose_shard(j, among)
-  if not among:find('[^%z]') then
-    return nil
-  end
   if j.policy == 'random' then
     return some_bits(among, 1)[1]
   end
-  if j.policy == 'sequential' or j.policy == 'peers-first' then
+  if j.policy == 'sequential' then
     return first_bit(among)
   end
-  for _, s in ipairs(rarest_of(j)) do
-    if has_bit(among, s) then
-      return s
+  local best, fewest
+  for _, rare in ipairs(rarest_of(j)) do
+    local byte = among:byte(rare[2])
+    if byte and byte ~= 0 and bit.band(byte, rare[3]) ~= 0 then
+      local copies = j.copies[rare[1]] or 0
+      if not best or copies < fewest then
+        best, fewest = rare[1], copies
+      end
     end
   end
-  return least_held(j, some_bits(among, SAMPLE))
+  return best or least_held(j, some_bits(among, SAMPLE))
 end
 
-local function common_shard(j, src, i)
-  attempts = attempts + 1
+-- What src has and i needs.
+function common_shard(j, src, i)
+  attempt(j)
   return choose_shard(j, both(j.have .. src, j.need .. i))
-end
-
--- What this call looked at beyond one pair for each transfer that it gave, for the figures.
-local function count_attempts(given)
-  if attempts > given then
-    call('INCRBY', P .. 'attempts', attempts - given)
-  end
 end

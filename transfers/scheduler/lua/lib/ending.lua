@@ -1,16 +1,15 @@
 -- ending: a job that ends before its time frees all that it holds.
 
-local function end_job(job_id, state, why)
+function end_job(job_id, state, why)
   local j = load_job(job_id)
-  local job = j.key
-  call('HSET', job, 'state', state, 'reason', why)
-  j.state = state
+  change_job(j, 'state', state)
+  change_job(j, 'reason', why)
   local sources = {}
   local order = cjson.encode({ op = 'cancel', job = job_id })
-  for _, i in ipairs(call('HKEYS', job .. ':members')) do
-    for _, id in ipairs(call('SMEMBERS', node_key(i) .. ':takes')) do
+  for _, i in ipairs(call('HKEYS', j.key .. ':members')) do
+    for _, id in ipairs(ids_of(load_node(i).takes)) do
       local l = load_lease(id)
-      if l and l.job == job_id then
+      if l.job == job_id then
         release(l, false)
         call('SADD', node_key(i) .. ':dropped', id)
         if l.src ~= '' then
@@ -18,14 +17,26 @@ local function end_job(job_id, state, why)
         end
       end
     end
-    call('ZREM', node_key(i) .. ':jobs', job_id)
-    if call('HGET', job .. ':members', i) ~= 'done' then
+    unwant_job(i, job_id)
+    if member(j, i) ~= 'done' then
       call('RPUSH', node_key(i) .. ':orders', order)
     end
   end
-  call('DEL', job .. ':parked', job .. ':waiting', job .. ':readers')
+  call('DEL', j.key .. ':parked', j.key .. ':waiting', j.key .. ':readers')
+  j.parked_count = 0
   event('job_state', 'job', job_id, 'state', state, 'why', why)
   for src in pairs(sources) do
     wake_for_uploader(src)
+  end
+end
+
+-- A job that needs more of the bucket than it may have ends, before a byte beyond its budget is read.
+last_acts[#last_acts + 1] = function()
+  for _, job_id in ipairs(over_budget) do
+    local j = load_job(job_id)
+    if is_open(j) then
+      end_job(job_id, 'failed', string.format('its budget of %.0f bytes out of the bucket does not suffice: %.0f were read, '
+        .. '%.0f are being read, and shards are left that only the bucket has', j.gcs_budget, j.bytes_gcs, j.gcs_flight))
+    end
   end
 end

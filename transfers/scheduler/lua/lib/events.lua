@@ -1,6 +1,7 @@
--- events: the stream from which the record is made. What happens to a shard is told in one field, the rest in named ones.
+-- events: the stream from which the record is made. What happens to shards is told in one field, the rest in named ones.
 --
--- events  stream; t: when, e: what; d: job, node, shard, source, bytes, ms, lease, and crc or why, separated by tabs
+-- events  stream; t: when, e: what; d: a line for each shard: job, node, shard, source, bytes, ms, lease, and crc or why,
+--         separated by tabs
 
 local EVENTS_KEPT = 200000
 
@@ -8,7 +9,24 @@ local function event(kind, ...)
   call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*', 't', NOW, 'e', kind, ...)
 end
 
+local done -- lines of this call
+at_start[#at_start + 1] = function() done = {} end
+
+local function tell_done()
+  if #done > 0 then
+    event('done', 'd', table.concat(done, '\n'))
+    done = {}
+  end
+end
+at_end[#at_end + 1] = tell_done
+
 -- last: the digest of a transfer that is done, why another ended
 local function transfer_event(kind, l, node, source, bytes, ms, last)
-  event(kind, 'd', table.concat({ l.job, node, l.shard, source, bytes, ms, l.id, last }, '\t'))
+  local line = table.concat({ l.job, node, l.shard, source, bytes, ms, l.id, last }, '\t')
+  if kind == 'done' then
+    done[#done + 1] = line
+  else
+    tell_done() -- in order
+    event(kind, 'd', line)
+  end
 end

@@ -11,7 +11,7 @@ local function feed(i, want, give, relaxed)
       break
     end
     local j = load_job(job_id)
-    if is_open(j) and call('HGET', j.key .. ':members', i) == 'ready' then
+    if is_open(j) and member(j, i) == 'ready' then
       if j.topology == 'pipeline' then
         count = count + feed_chain(j, i, want - count, give)
       else
@@ -34,7 +34,7 @@ end
 -- In a chain, what node i holds or receives can be forwarded to the next one, and by that one to the one after it.
 local function wake_successor(j, i)
   for _ = 1, CHAIN_WOKEN do
-    i = neighbour(j.key, i, false)
+    i = neighbour(j, i, false)
     if not i or load_node(i).wants <= 0 or feed_parked(i) == 0 then
       return
     end
@@ -46,11 +46,12 @@ local function wake_for_uploader(src)
   if not may_serve(load_node(src)) then
     return
   end
+  because = 'freed'
   for _, job_id in ipairs(served_by(src)) do
     local j = load_job(job_id)
     if not is_open(j) then
       if j.state ~= 'paused' then
-        call('ZREM', node_key(src) .. ':serving', job_id)
+        unserve_job(src, job_id)
       end
     elseif j.topology == 'pipeline' then
       wake_successor(j, src)
@@ -92,6 +93,7 @@ local function bucket_changed(job_id)
   if not is_open(j) then
     return
   end
+  because = 'bucket'
   if j.topology == 'mesh' then
     wake_for_bucket(j)
     return

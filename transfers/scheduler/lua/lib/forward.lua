@@ -4,8 +4,8 @@ local HEAD_LOOK = 4   -- shards for which the head looks for a node that holds o
 local CHAIN_LOOK = 64 -- places of the chain passed over when looking for a live neighbour
 
 -- The nearest live, working neighbour of node i: upstream (towards the head) or downstream. nil at the end of the chain.
-local function neighbour(job, i, upstream)
-  local chain = job .. ':chain'
+function neighbour(j, i, upstream)
+  local chain = j.key .. ':chain'
   local place = call('ZSCORE', chain, i)
   if not place then
     return nil
@@ -18,8 +18,8 @@ local function neighbour(job, i, upstream)
   end
   for _, other in ipairs(found) do
     local n = load_node(other)
-    local member = call('HGET', job .. ':members', other)
-    if (n.state == 'live' or n.state == 'draining') and n.barred == 0 and (member == 'ready' or member == 'done') then
+    local state = member(j, other)
+    if (n.state == 'live' or n.state == 'draining') and n.barred == 0 and (state == 'ready' or state == 'done') then
       return other
     end
   end
@@ -34,6 +34,7 @@ end
 -- A node that holds shard s, or else is receiving it, and can forward it to i: whole or not. There may be one when a node
 -- further down was the first of the chain to be ready, and began with the bucket: what it reads is not read again.
 local function giver_of(j, i, s)
+  write_up()
   for _, part in ipairs({ ':hold:', ':got:' }) do
     for _, src in ipairs(some_bits(both(j.key .. part .. s, P .. 'up'), 4)) do
       src = tostring(src)
@@ -49,9 +50,9 @@ end
 -- The bucket is read only for what nobody holds or reads: a shard whose holder is busy is waited for, not read again.
 local function next_for_head(j, i, n)
   local may_read = bucket_free(j) and may_read_bucket(n, j)
-  local suspect = may_read and call('SRANDMEMBER', j.key .. ':suspects')
-  if suspect and call('HEXISTS', j.key .. ':reading', suspect) == 0 then
-    return suspect, '', 'confirm'
+  local suspect = may_read and call('SORT', j.key .. ':suspects', 'LIMIT', 0, 1)[1]
+  if suspect and call('HEXISTS', j.key .. ':reading', suspect) == 0 and within_budget(j, tonumber(suspect)) then
+    return tonumber(suspect), '', 'confirm'
   end
   if room_for_peers(n, j) > 0 and job_lets_take(j, i) then
     for _, s in ipairs(first_bits(call('GET', j.need .. i) or '', HEAD_LOOK)) do
@@ -64,8 +65,8 @@ local function next_for_head(j, i, n)
       end
     end
   end
-  local s = may_read and call('ZRANGE', j.key .. ':fresh', 0, 0)[1]
-  if s then
+  local s = may_read and first_fresh(j)
+  if s and within_budget(j, s) then
     return s, '', ''
   end
   return nil
@@ -85,8 +86,8 @@ local function feed_head(j, i, want, give)
   return count
 end
 
-local function feed_chain(j, i, want, give)
-  local above = neighbour(j.key, i, true)
+function feed_chain(j, i, want, give)
+  local above = neighbour(j, i, true)
   if not above then
     return feed_head(j, i, want, give)
   end

@@ -1,98 +1,156 @@
--- jobs: what a job allows now. Read once a call, kept in step with every change that this call makes.
+-- jobs: what a job allows now, who is a member of it, and which jobs a node is in.
+--
+-- j:<job>          hash; the spec, the state, totals, the median rates seen
+-- j:<job>:members  hash: node -> enrolled (not heard of), ready, done, failed, gone (died or left)
+-- n:<i>:jobs       zset: open jobs that the node still needs, most urgent first
+-- n:<i>:serving    zset: open jobs that it may give shards of
+-- n:<i>:all        set: every job in which it may hold shards
 
 local JOBS_TRIED = 16 -- jobs of a node looked at, highest priority first
-local known_jobs, changed_jobs
-at_start[#at_start + 1] = function() known_jobs, changed_jobs = {}, {} end
 
-local function load_job(job_id)
-  local j = known_jobs[job_id]
+local NUMBERS = { 'shard_count', 'shard_size', 'size', 'gcs_slots', 'gcs_used', 'gcs_flight', 'gcs_budget', 'lease_ms', 'pace',
+  'gcs_pace', 'avoids', 'upload_slots', 'download_slots', 'held', 'bytes_gcs', 'bytes_peer', 'moving', 'assigned', 'attempts',
+  'nodes', 'done', 'failed', 'gone', 'quorum', 'ready', 'started', 'chain_end', 'reorder', 'priority', 'max_disputes' }
+local JOB_FIELDS = { 'state', 'topology', 'policy', 'order' }
+for k = 1, #NUMBERS do
+  JOB_FIELDS[k + 4] = NUMBERS[k]
+end
+
+-- Until both rates are known, a reader is taken to get from the bucket what its card can take.
+function weigh_bucket(j)
+  j.bucket_fills_card = j.topology == 'mesh' and (j.gcs_pace == 0 or j.pace == 0 or j.gcs_pace >= 0.6 * j.pace)
+end
+
+function load_job(job_id)
+  local j = M.jobs[job_id]
   if j then
     return j
   end
   local key = job_key(job_id)
-  local v = call('HMGET', key, 'state', 'topology', 'policy', 'order', 'shard_count', 'shard_size', 'gcs_slots', 'gcs_used',
-    'lease_ms', 'pace', 'gcs_pace', 'avoids', 'upload_slots', 'download_slots', 'held', 'bytes_gcs', 'bytes_peer')
-  local pace, gcs_pace = number(v[10]), number(v[11])
+  local v = call('HMGET', key, unpack(JOB_FIELDS))
   j = {
     id = job_id, key = key, have = key .. ':have:', need = key .. ':need:', hold = key .. ':hold:', got = key .. ':got:',
-    state = v[1], topology = v[2], policy = v[3], order = v[4], shard_count = number(v[5]), shard_size = number(v[6]),
-    gcs_slots = number(v[7]), gcs_used = number(v[8]), lease_ms = number(v[9]), pace = pace, gcs_pace = gcs_pace,
-    avoids = number(v[12]), upload_slots = number(v[13]), download_slots = number(v[14]), held = number(v[15]),
-    bytes_gcs = number(v[16]), bytes_peer = number(v[17]),
-    -- Until both are known, a reader is taken to get from the bucket what its card can take.
-    bucket_fills_card = v[2] == 'mesh' and (gcs_pace == 0 or pace == 0 or gcs_pace >= 0.6 * pace),
-    changes = nil, rarest = nil,
+    state = v[1], topology = v[2], policy = v[3], order = v[4], members = {}, counts = {}, digests = {}, copies = {},
   }
-  known_jobs[job_id] = j
+  for k, field in ipairs(NUMBERS) do
+    j[field] = number(v[k + 4])
+  end
+  weigh_bucket(j)
+  if j.state then
+    j.fresh_count = call('ZCARD', key .. ':fresh')
+    j.parked_count = call('ZCARD', key .. ':parked')
+    M.jobs[job_id] = j
+  end
   return j
 end
 
 -- A job that is gone is not written: its hash would come to be again.
-local function change_job(j, field, value)
+function change_job(j, field, value)
   if j.state then
-    change(j, changed_jobs, field, value)
+    change(j, field, value)
   end
 end
 
-at_end[#at_end + 1] = function() write_changes(changed_jobs) end
+function exists(j) return j.state ~= false end
+function is_open(j) return j.state == 'running' end
 
-local function exists(j) return j.state ~= false end
-local function is_open(j) return j.state == 'running' end
-
--- A node's unfinished jobs and the jobs it can serve, most urgent first.
-local function jobs_of(i)
+-- A node's unfinished jobs, the jobs that it can serve, both most urgent first, and all in which it may hold shards.
+function jobs_of(i)
   local n = load_node(i)
-  n.jobs = n.jobs or call('ZRANGE', node_key(i) .. ':jobs', 0, JOBS_TRIED - 1)
+  n.jobs = n.jobs or call('ZRANGE', n.key .. ':jobs', 0, JOBS_TRIED - 1)
   return n.jobs
 end
 
-local function served_by(i)
+function served_by(i)
   local n = load_node(i)
-  n.serving = n.serving or call('ZRANGE', node_key(i) .. ':serving', 0, JOBS_TRIED - 1)
+  n.serving = n.serving or call('ZRANGE', n.key .. ':serving', 0, JOBS_TRIED - 1)
   return n.serving
 end
 
--- Members: node -> enrolled (not heard of), ready, done, failed, gone (died or left). The job counts them.
+function holder_in(i)
+  local n = load_node(i)
+  n.all = n.all or call('SMEMBERS', n.key .. ':all')
+  return n.all
+end
+
+-- The node still needs the job, or no longer.
+function want_job(i, j)
+  call('ZADD', node_key(i) .. ':jobs', j.order, j.id)
+  load_node(i).jobs = nil
+end
+
+function unwant_job(i, job_id)
+  call('ZREM', node_key(i) .. ':jobs', job_id)
+  load_node(i).jobs = nil
+end
+
+-- The node may give shards of the job, or no longer.
+function serve_job(i, j)
+  call('ZADD', node_key(i) .. ':serving', j.order, j.id)
+  load_node(i).serving = nil
+end
+
+function unserve_job(i, job_id)
+  call('ZREM', node_key(i) .. ':serving', job_id)
+  load_node(i).serving = nil
+end
+
+-- The node has nothing to do with the job any more.
+function leave_job(i, job_id)
+  unwant_job(i, job_id)
+  unserve_job(i, job_id)
+  call('SREM', node_key(i) .. ':all', job_id)
+  load_node(i).all = nil
+end
+
+function member(j, i)
+  local state = j.members[i]
+  if state == nil then
+    state = call('HGET', j.key .. ':members', i)
+    j.members[i] = state
+  end
+  return state
+end
+
+-- The job counts those that are done, failed or gone. Gives what the member was before.
 local COUNTED = { done = 'done', failed = 'failed', gone = 'gone' }
-local function set_member(job, i, state)
-  local before = call('HGET', job .. ':members', i)
+function set_member(j, i, state)
+  local before = member(j, i)
   if before == state then
     return before
   end
-  call('HSET', job .. ':members', i, state)
+  call('HSET', j.key .. ':members', i, state)
+  j.members[i] = state
   if before and COUNTED[before] then
-    call('HINCRBY', job, COUNTED[before], -1)
+    change_job(j, before, j[before] - 1)
   end
   if COUNTED[state] then
-    call('HINCRBY', job, COUNTED[state], 1)
+    change_job(j, state, j[state] + 1)
   end
   return before
 end
 
 -- A job that was complete without somebody who is there now goes on. O(nodes).
-local function reopen_job(j, why)
+function reopen_job(j, why)
   if j.state ~= 'complete' then
     return
   end
-  call('HSET', j.key, 'state', 'running')
-  j.state = 'running'
+  change_job(j, 'state', 'running')
   for _, i in ipairs(call('HKEYS', j.key .. ':members')) do
-    call('ZADD', node_key(i) .. ':serving', j.order, j.id)
+    serve_job(i, j)
   end
   event('job_state', 'job', j.id, 'state', 'running', 'why', why)
 end
 
--- A job is complete when every member that is still there has finished.
-local function settle_job(job_id)
-  local job = job_key(job_id)
-  local j = call('HMGET', job, 'state', 'nodes', 'done', 'failed', 'gone', 'quorum', 'ready')
-  if j[1] ~= 'running' then
+-- A job is ready when its quorum has finished, and complete when every member that is still there has.
+function settle_job(j)
+  if j.state ~= 'running' then
     return
   end
-  local nodes, done, failed, gone = number(j[2]), number(j[3]), number(j[4]), number(j[5])
-  if j[7] ~= '1' and done > 0 and done >= number(j[6]) * nodes and done < nodes then
-    call('HSET', job, 'ready', 1)
-    event('job_ready', 'job', job_id, 'done', done, 'nodes', nodes)
+  local nodes, done, failed, gone = j.nodes, j.done, j.failed, j.gone
+  if j.ready == 0 and done > 0 and done >= j.quorum * nodes and done < nodes then
+    change_job(j, 'ready', 1)
+    event('job_ready', 'job', j.id, 'done', done, 'nodes', nodes)
   end
   if nodes - done - failed - gone > 0 or done + failed == 0 then
     return
@@ -102,7 +160,7 @@ local function settle_job(job_id)
   if failed > 0 then
     reason = failed .. ' of ' .. (done + failed) .. ' nodes failed'
   end
-  call('HSET', job, 'state', final, 'reason', reason)
-  load_job(job_id).state = final
-  event('job_state', 'job', job_id, 'state', final, 'why', reason)
+  change_job(j, 'state', final)
+  change_job(j, 'reason', reason)
+  event('job_state', 'job', j.id, 'state', final, 'why', reason)
 end

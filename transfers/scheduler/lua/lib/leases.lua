@@ -1,17 +1,18 @@
--- leases: a transfer's life. `grant` takes the slots, `release` frees them, and nothing else does.
+-- leases: a transfer's life. `grant` takes the slots, `release` frees them, and nothing else does; `nearly_over` frees them
+-- a moment before the end, so that the next transfer can be made ready.
 --
--- leases    zset lease -> when it expires
--- l:<lease> hash job shard dst src started bytes ttl how
--- n:<i>:in:<epoch> inbox list of a parked node; n:<i>:takes, n:<i>:serves sets of leases
--- j:<job>:ups, j:<job>:downs hash node -> transfers of this job, for jobs that limit them
+-- A transfer is kept with its receiver (lib/nodes.lua). j:<job>:ups, j:<job>:downs  hash node -> transfers of this job, for
+-- jobs that limit them. j:<job>:reading  hash shard -> reads from the bucket under way
+
+local LEASES_RESERVED = 1000 -- numbers taken from lease_seq at once
 
 local function limited(job, kind, i, limit)
   return limit > 0 and number(call('HGET', job .. kind, i)) >= limit
 end
 
 -- Whether the job's own limits let src send, or dst receive, one more.
-local function job_lets_send(j, src) return not limited(j.key, ':ups', src, j.upload_slots) end
-local function job_lets_take(j, dst) return not limited(j.key, ':downs', dst, j.download_slots) end
+function job_lets_send(j, src) return not limited(j.key, ':ups', src, j.upload_slots) end
+function job_lets_take(j, dst) return not limited(j.key, ':downs', dst, j.download_slots) end
 
 local function count_for_job(j, dst, src, by)
   if src == '' or not exists(j) then
@@ -25,80 +26,185 @@ local function count_for_job(j, dst, src, by)
   end
 end
 
--- Lease shard s of job j to node i from node src ('' is the bucket). Gives the assignment as the agent reads it, as JSON.
--- how: cut_through (the source may still be receiving it), confirm (a suspect shard), trial (src is normal, i was slow)
-local function grant(j, i, s, src, how)
-  local id = string.format('%d', call('INCR', P .. 'lease_seq'))
-  local expires = NOW + j.lease_ms
-  call('ZADD', P .. 'leases', expires, id)
-  call('HSET', P .. 'l:' .. id, 'job', j.id, 'shard', s, 'dst', i, 'src', src, 'started', NOW, 'bytes', 0,
-    'ttl', j.lease_ms, 'how', how)
-  call('SADD', node_key(i) .. ':takes', id)
-  call('SETBIT', j.need .. i, s, 0)
-  call('SETBIT', j.got .. s, i, 1)
-  local out = { lease = id, job = j.id, shard = tonumber(s), source = '', expires = expires }
-  if how ~= 'confirm' then
-    out.digest = call('HGET', j.key .. ':digest', s) or nil
+local function new_lease_id(dst)
+  if not M.lease_next or M.lease_next >= M.lease_end then
+    M.lease_end = call('INCRBY', P .. 'lease_seq', LEASES_RESERVED)
+    M.lease_next = M.lease_end - LEASES_RESERVED
   end
-  if src == '' then
-    change_node(i, 'gcs', load_node(i).gcs + 1)
-    change_job(j, 'gcs_used', j.gcs_used + 1)
-    call('HINCRBY', j.key .. ':reading', s, 1)
-    call('ZREM', j.key .. ':fresh', s)
-    out.confirm = how == 'confirm' or nil
-    return cjson.encode(out)
-  end
-  if how == 'trial' then
-    call('INCR', P .. 'trials')
-  end
-  change_node(i, 'down', load_node(i).down + 1)
-  local n = load_node(src)
-  change_node(src, 'up', n.up + 1)
-  set_uploader(src)
-  call('SADD', node_key(src) .. ':serves', id)
-  count_for_job(j, i, src, 1)
-  out.source = n.name
-  out.address, out.ticket = access(src, j.id, s, load_node(i).name)
-  out.cut_through = how == 'cut_through' or nil
-  return cjson.encode(out)
+  M.lease_next = M.lease_next + 1
+  return string.format('%d', M.lease_next) .. '.' .. dst
 end
 
-local function load_lease(id)
-  local v = call('HMGET', P .. 'l:' .. id, 'job', 'shard', 'dst', 'src', 'how', 'ttl')
-  if not v[1] then
-    return nil
+-- See to it that the reaper looks at this node's transfers by `when`.
+function look_by(n, when)
+  if n.due == 0 or n.due > when then
+    call('ZADD', P .. 'due', when, n.index)
+    change(n, 'due', when)
   end
-  return { id = id, job = v[1], shard = v[2], dst = v[3], src = v[4], how = v[5], ttl = number(v[6]) }
+end
+
+-- A transfer's slots are taken by it, or free again.
+local function take_slots(j, l)
+  local dst = load_node(l.dst)
+  if l.src == '' then
+    dst.gcs = dst.gcs + 1
+    change_job(j, 'gcs_used', j.gcs_used + 1)
+    return
+  end
+  dst.down = dst.down + 1
+  local src = load_node(l.src)
+  src.serves[#src.serves + 1] = l.id
+  change(src, 'serves', src.serves)
+  set_uploader(l.src)
+  count_for_job(j, l.dst, l.src, 1)
+end
+
+local function free_slots(j, l)
+  local dst = load_node(l.dst)
+  if l.src == '' then
+    dst.gcs = dst.gcs - 1
+    change_job(j, 'gcs_used', j.gcs_used - 1)
+    return
+  end
+  dst.down = dst.down - 1
+  local src = load_node(l.src)
+  for k, id in ipairs(src.serves) do
+    if id == l.id then
+      table.remove(src.serves, k)
+      break
+    end
+  end
+  change(src, 'serves', src.serves)
+  set_uploader(l.src)
+  count_for_job(j, l.dst, l.src, -1)
+end
+
+-- Bytes of shard s.
+function bytes_of(j, s)
+  return math.min(j.shard_size, j.size - s * j.shard_size)
+end
+
+local function json_of(n)
+  n.json = n.json or { name = cjson.encode(n.name), address = cjson.encode(n.address) }
+  return n.json
+end
+
+-- The assignment as the agent reads it, as JSON.
+local function assignment_of(j, l)
+  j.json = j.json or cjson.encode(j.id)
+  local crc = l.how ~= 'confirm' and digest_of(j, l.shard)
+  local out = '{"lease":"' .. l.id .. '","job":' .. j.json .. ',"shard":' .. l.shard .. ',"expires":' .. l.expires
+  if crc then
+    out = out .. ',"digest":' .. crc
+  end
+  if l.src == '' then
+    return out .. (l.how == 'confirm' and ',"confirm":true}' or '}')
+  end
+  local src = load_node(l.src)
+  local json = json_of(src)
+  return out .. ',"source":' .. json.name .. ',"address":' .. json.address .. ',"ticket":"'
+    .. ticket(src, j.id, l.shard, name_of(l.dst)) .. (l.how == 'cut_through' and '","cut_through":true}' or '"}')
+end
+
+-- Lease shard s of job j to node i from node src ('' is the bucket). Gives the assignment as JSON.
+-- how: cut_through (the source may still be receiving it), confirm (a suspect shard), trial (src is normal, i was slow)
+function grant(j, i, s, src, how)
+  local n = load_node(i)
+  local l = { id = new_lease_id(i), job = j.id, shard = s, dst = i, src = src, started = NOW, expires = NOW + j.lease_ms,
+    bytes = 0, ttl = j.lease_ms, how = how, ending = '' }
+  n.takes[#n.takes + 1] = l
+  change(n, 'takes', n.takes)
+  look_by(n, l.expires)
+  take_slots(j, l)
+  change_job(j, 'moving', j.moving + 1)
+  change_job(j, 'assigned', j.assigned + 1)
+  call('SETBIT', j.need .. i, s, 0)
+  if j.topology == 'pipeline' then
+    call('SETBIT', j.got .. s, i, 1)
+  end
+  if src == '' then
+    change_job(j, 'attempts', j.attempts + 1)
+    change_job(j, 'gcs_flight', j.gcs_flight + bytes_of(j, s))
+    call('HINCRBY', j.key .. ':reading', s, 1)
+    unmake_fresh(j, s)
+  elseif how == 'trial' then
+    call('INCR', P .. 'trials')
+  end
+  log_grant(j, l, how)
+  return assignment_of(j, l)
+end
+
+function load_lease(id)
+  local dst = id:match('%.(%d+)$')
+  for _, l in ipairs(dst and load_node(dst).takes or {}) do
+    if l.id == id then
+      return l
+    end
+  end
+  return nil
+end
+
+-- The receiver says that the transfer is nearly over: both slots are free for the next one from now on.
+-- Gives whether they were taken until now. A node has no more such transfers than slots.
+function nearly_over(l)
+  local j, n = load_job(l.job), load_node(l.dst)
+  local ending = 0
+  for _, other in ipairs(n.takes) do
+    ending = ending + (other.ending ~= '' and 1 or 0)
+  end
+  if l.ending ~= '' or ending >= n.down_max + n.gcs_max then
+    return false
+  end
+  l.ending = '1'
+  change(n, 'takes', n.takes)
+  free_slots(j, l)
+  return true
+end
+
+-- Take an assignment out of its receiver's inbox, if it still lies there.
+local function take_back(l)
+  local inbox = inbox_key(l.dst)
+  for _, assignment in ipairs(call('LRANGE', inbox, 0, -1)) do
+    if assignment:find('"lease":"' .. l.id .. '"', 1, true) then
+      call('LREM', inbox, 1, assignment)
+    end
+  end
 end
 
 -- End a lease: both slots are free; unless it brought its shard, that is wanted again.
-local function release(l, brought)
+function release(l, brought)
   local j = load_job(l.job)
   local dst = load_node(l.dst)
-  call('DEL', P .. 'l:' .. l.id)
-  call('ZREM', P .. 'leases', l.id)
-  call('SREM', node_key(l.dst) .. ':takes', l.id)
-  if l.src == '' then
-    change_node(l.dst, 'gcs', dst.gcs - 1)
-    if exists(j) then
-      change_job(j, 'gcs_used', j.gcs_used - 1)
+  for k, other in ipairs(dst.takes) do
+    if other.id == l.id then
+      table.remove(dst.takes, k)
+      break
+    end
+  end
+  change(dst, 'takes', dst.takes)
+  if l.ending == '' then
+    free_slots(j, l)
+  end
+  if exists(j) then
+    change_job(j, 'moving', j.moving - 1)
+    if l.src == '' then
+      change_job(j, 'gcs_flight', j.gcs_flight - bytes_of(j, l.shard))
       if call('HINCRBY', j.key .. ':reading', l.shard, -1) <= 0 then
         call('HDEL', j.key .. ':reading', l.shard)
       end
     end
-  else
-    if l.how == 'trial' then
-      call('DECR', P .. 'trials')
-    end
-    change_node(l.dst, 'down', dst.down - 1)
-    change_node(l.src, 'up', load_node(l.src).up - 1)
-    set_uploader(l.src)
-    call('SREM', node_key(l.src) .. ':serves', l.id)
-    count_for_job(j, l.dst, l.src, -1)
   end
-  if not brought and call('EXISTS', j.need .. l.dst) == 1 and call('GETBIT', j.have .. l.dst, l.shard) == 0 then
+  if l.how == 'trial' then
+    call('DECR', P .. 'trials')
+  end
+  if not brought and dst.handed then
+    take_back(l)
+  end
+  if not brought and exists(j) and member(j, l.dst) and call('GETBIT', j.have .. l.dst, l.shard) == 0 then
     call('SETBIT', j.need .. l.dst, l.shard, 1)
-    call('SETBIT', j.got .. l.shard, l.dst, 0)
+    if j.topology == 'pipeline' then
+      call('SETBIT', j.got .. l.shard, l.dst, 0)
+    end
     fresh_if_lost(j, l.shard)
   end
   if dst.wants > 0 then
@@ -109,14 +215,14 @@ end
 -- Release a lease that did not bring its shard, and tell the record and, with `tell`, its receiver.
 local AVOID_MS = 10000
 local AVOID_FORWARDER_MS = 300 -- the fault may well be of the one that it receives from
-local function fail_lease(id, kind, why, bytes, ms, tell)
+function fail_lease(id, kind, why, bytes, ms, tell)
   local l = load_lease(id)
   if not l then
     return nil
   end
   release(l, false)
   local j = load_job(l.job)
-  transfer_event(kind, l, load_node(l.dst).name, l.src == '' and '' or load_node(l.src).name, bytes, ms, why)
+  transfer_event(kind, l, name_of(l.dst), l.src == '' and '' or name_of(l.src), bytes, ms, why)
   if l.src == '' then
     change_job(j, 'bytes_gcs', j.bytes_gcs + bytes)
     if call('SISMEMBER', j.key .. ':suspects', l.shard) == 1 then

@@ -1,9 +1,10 @@
 -- match: who gives to whom in a mesh. Every search is bounded; what it misses, the reaper's tick finds.
 
 local IDLE_TRIED = 6    -- sources looked at for one receiver
-local PARKED_TRIED = 6  -- receivers looked at for one source
+PARKED_TRIED = 6        -- receivers looked at for one source
+local HOLDERS_TRIED = 4 -- idle holders of one rare shard looked at
 
-local function avoided(j, src, i)
+function avoided(j, src, i)
   if j.avoids <= NOW then
     return false
   end
@@ -16,71 +17,65 @@ local function normal_holder(j, s)
   return without(j.hold .. s, P .. 'slow'):find('[^%z]') ~= nil
 end
 
-local IDLE -- bitmap of sources, scratch
-at_start[#at_start + 1] = function() IDLE = P .. 'tmp:idle' end
+local function can_give(j, src, i)
+  return src ~= i and not avoided(j, src, i) and job_lets_send(j, src)
+end
 
--- A (shard, source) for node i among the idle sources in the bitmap IDLE.
-local function seek(j, i)
-  local few = some_bits(call('GET', IDLE) or '', IDLE_TRIED + 1)
-  if #few > IDLE_TRIED and j.policy == 'rarest-first' then
+-- A (shard, source) for node i among the idle sources of one kind, "normal" or "slow".
+local function seek(j, i, kind)
+  local list = idle_of(j)[kind]
+  local count = #list
+  if count == 0 then
+    return nil
+  end
+  if count > IDLE_TRIED and (j.policy == 'rarest-first' or j.policy == 'peers-first') then
     local need = call('GET', j.need .. i) or ''
-    for _, s in ipairs(rarest_of(j)) do
+    for _, rare in ipairs(rarest_of(j)) do
+      local s = rare[1]
       if has_bit(need, s) then
-        attempts = attempts + 1
-        for _, src in ipairs(some_bits(both(j.hold .. s, IDLE), 2)) do
+        attempt(j)
+        write_up()
+        for _, src in ipairs(some_bits(both(j.hold .. s, P .. 'up'), HOLDERS_TRIED)) do
           src = tostring(src)
-          if src ~= i and not avoided(j, src, i) and job_lets_send(j, src) then
+          if load_node(src).place == kind and can_give(j, src, i) then
             return s, src
           end
         end
       end
     end
   end
-  for _, src in ipairs(few) do
-    src = tostring(src)
-    if src ~= i and not avoided(j, src, i) and job_lets_send(j, src) then
+  local at = math.random(count)
+  for _ = 1, math.min(count, IDLE_TRIED) do
+    local src = list[at]
+    if can_give(j, src, i) then
       local s = common_shard(j, src, i)
       if s then
         return s, src
       end
     end
+    at = at % count + 1
   end
   return nil
-end
-
-local function idle_normal(j)
-  call('BITOP', 'AND', IDLE, P .. 'up', j.key .. ':givers')
-  call('BITOP', 'AND', P .. 'tmp', IDLE, P .. 'slow')
-  call('BITOP', 'XOR', IDLE, IDLE, P .. 'tmp')
 end
 
 -- A (shard, source, how) for node i. Normal nodes read from normal ones and slow from slow, but for a shard that no
 -- normal node has, and for a few trials. relaxed: any source will do, for who waited long.
 local function find_peer(j, i, n, relaxed)
-  if relaxed or not any_slow() then
-    call('BITOP', 'AND', IDLE, P .. 'up', j.key .. ':givers')
-    local s, src = seek(j, i)
+  local first, second = 'normal', 'slow'
+  local slow = is_slow(n)
+  if slow then
+    first, second = second, first
+  end
+  local s, src = seek(j, i, first)
+  if s or not any_slow() then
     return s, src, ''
   end
-  if is_slow(n) then
-    call('BITOP', 'AND', IDLE, P .. 'up', j.key .. ':givers', P .. 'slow')
-    local s, src = seek(j, i)
-    if s or not may_try(j, n) then
-      return s, src, ''
-    end
-    idle_normal(j)
-    s, src = seek(j, i)
-    return s, src, 'trial'
+  if slow and not relaxed and not may_try(j, n) then
+    return nil
   end
-  idle_normal(j)
-  local s, src = seek(j, i)
-  if s then
-    return s, src, ''
-  end
-  call('BITOP', 'AND', IDLE, P .. 'up', j.key .. ':givers', P .. 'slow')
-  s, src = seek(j, i)
-  if s and not normal_holder(j, s) then
-    return s, src, ''
+  s, src = seek(j, i, second)
+  if s and (slow or relaxed or not normal_holder(j, s)) then
+    return s, src, slow and not relaxed and 'trial' or ''
   end
   return nil
 end
@@ -101,12 +96,16 @@ local function fits(j, src, s, i)
 end
 
 -- Whether the parked node i can take a peer's shard now.
-local function takes(j, i, src)
-  return i ~= src and load_node(i).wants > 0 and room_for_peers(load_node(i), j) > 0 and job_lets_take(j, i) and not avoided(j, src, i)
+function takes(j, i, src)
+  local n = load_node(i)
+  return i ~= src and n.wants > 0 and room_for_peers(n, j) > 0 and job_lets_take(j, i) and not avoided(j, src, i)
 end
 
 -- A (receiver, shard, how) among the parked nodes for the source src: the neediest that it can serve.
-local function find_taker(j, src)
+function find_taker(j, src)
+  if j.parked_count == 0 then
+    return nil
+  end
   local parked
   if any_slow() and is_slow(load_node(src)) then
     parked = call('ZRANGE', j.key .. ':parked', SLOW_LAST, '+inf', 'BYSCORE', 'LIMIT', 0, PARKED_TRIED)
@@ -131,12 +130,13 @@ local function find_taker(j, src)
     return nil
   end
   local have = call('GET', j.have .. src) or ''
-  for _, s in ipairs(rarest_of(j)) do
+  for _, rare in ipairs(rarest_of(j)) do
+    local s = rare[1]
     if has_bit(have, s) then
-      attempts = attempts + 1
-      for _, i in ipairs(some_bits(without(j.key .. ':waiting', j.got .. s), 2)) do
+      attempt(j)
+      for _, i in ipairs(some_bits(without(j.key .. ':waiting', j.hold .. s), 2)) do
         i = tostring(i)
-        if takes(j, i, src) then
+        if takes(j, i, src) and call('GETBIT', j.need .. i, s) == 1 then
           local good, how = fits(j, src, s, i)
           if good then
             return i, s, how
@@ -149,26 +149,39 @@ local function find_taker(j, src)
 end
 
 -- Hand an assignment to a parked node.
-local function deliver(i, assignment)
+function deliver(i, assignment)
+  load_node(i).handed = true
   call('RPUSH', inbox_key(i), assignment)
   set_parked(i, load_node(i).wants - 1)
 end
 
 -- The first shard that the bucket has to give; suspects are read although they are held.
-local function first_fresh(j)
-  local s = call('ZRANGE', j.key .. ':fresh', 0, 0)[1]
-  if not s then
+function first_fresh(j)
+  if j.fresh_count == 0 then
     return nil
   end
+  local s = tonumber(call('ZRANGE', j.key .. ':fresh', 0, 0)[1])
   return s, call('SISMEMBER', j.key .. ':suspects', s) == 1 and 'confirm' or ''
 end
 
-local function bucket_free(j) return j.gcs_used < j.gcs_slots end
+function bucket_free(j) return j.gcs_used < j.gcs_slots end
+
+over_budget = nil -- jobs that could not be completed within their budgets; they end with this call (lib/ending.lua)
+at_start[#at_start + 1] = function() over_budget = {} end
+
+-- Whether the job's budget has room for one more read of shard s: what was read, what is being read, and this one.
+function within_budget(j, s)
+  if j.gcs_budget > 0 and j.bytes_gcs + j.gcs_flight + bytes_of(j, s) > j.gcs_budget then
+    over_budget[#over_budget + 1] = j.id
+    return false
+  end
+  return true
+end
 
 -- Whether node i can read shard s now: it needs it, or it is to be read again.
-local function reads(j, i, s, how)
+function reads(j, i, s, how)
   local n = load_node(i)
-  return may_read_bucket(n, j) and (how == 'confirm' or call('GETBIT', j.need .. i, s) == 1)
+  return may_read_bucket(n, j) and (how == 'confirm' or call('GETBIT', j.need .. i, s) == 1) and within_budget(j, s)
 end
 
 -- Whether the bucket's shards are better read by others: what only a slow node has reaches the rest slowly.
@@ -176,16 +189,15 @@ local function leave_bucket_to_others(j, i)
   if not any_slow() or not is_slow(load_node(i)) then
     return false
   end
-  local c = call('HMGET', j.key, 'nodes', 'done', 'failed', 'gone')
-  return number(c[1]) - number(c[2]) - number(c[3]) - number(c[4]) > slow_nodes
+  return j.nodes - j.done - j.failed - j.gone > slow_nodes()
 end
 
 -- Give the bucket's free slots to parked nodes, the neediest first, as long as these need more than `than` (shards held).
-local function wake_for_bucket(j, than)
-  if j.topology ~= 'mesh' or not is_open(j) or not bucket_free(j) then
+function wake_for_bucket(j, than)
+  if j.topology ~= 'mesh' or not is_open(j) or not bucket_free(j) or j.fresh_count == 0 then
     return
   end
-  if not call('ZRANGE', j.key .. ':fresh', 0, 0)[1] then
+  if j.bucket_fills_card and j.parked_count == 0 then
     return
   end
   local from = j.bucket_fills_card and ':parked' or ':readers'
@@ -220,7 +232,7 @@ end
 
 -- Up to `want` transfers for node i. The bucket comes first, so that new shards come in without a gap, and goes to
 -- whoever has least; but for peers-first, where it comes last.
-local function feed_mesh(j, i, want, give, relaxed)
+function feed_mesh(j, i, want, give, relaxed)
   local n = load_node(i)
   local count = 0
   if j.policy ~= 'peers-first' and bucket_free(j) then

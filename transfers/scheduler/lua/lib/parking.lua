@@ -5,14 +5,27 @@
 -- j:<job>:waiting bitmap: the same nodes
 -- j:<job>:readers zset: nodes that could read from the bucket although they receive from peers, as for a slow bucket
 
-local SLOW_LAST = 1e8
+SLOW_LAST = 1e8
 
-local function neediness(j, i, n)
-  return number(call('HGET', j.key .. ':counts', i)) + ((is_slow(n) or n.barred == 1) and SLOW_LAST or 0)
+function neediness(j, i, n)
+  return count_of(j, i) + ((is_slow(n) or n.barred == 1) and SLOW_LAST or 0)
+end
+
+local function waits_for(j, i) return call('GETBIT', j.key .. ':waiting', i) == 1 end
+
+-- Take a node out of those that wait for a job.
+function unwait(j, i)
+  if waits_for(j, i) then
+    j.parked_count = j.parked_count - call('ZREM', j.key .. ':parked', i)
+    call('SETBIT', j.key .. ':waiting', i, 0)
+  end
+  if j.topology == 'mesh' then
+    call('ZREM', j.key .. ':readers', i)
+  end
 end
 
 -- Put a node among those that wait, or take it out: in each of its jobs that it has announced.
-local function set_parked(i, wants)
+function set_parked(i, wants)
   local n = load_node(i)
   local before = n.asking or n.wants
   n.asking = nil
@@ -20,21 +33,24 @@ local function set_parked(i, wants)
   if wants <= 0 and before <= 0 then
     return
   end
-  if before <= 0 then
+  if before ~= wants then
     change_node(i, 'wants', wants)
-    change_node(i, 'parked_at', NOW)
-  elseif before ~= wants then
-    change_node(i, 'wants', wants)
+    if before <= 0 then
+      change_node(i, 'parked_at', NOW)
+    end
   end
   for _, job_id in ipairs(jobs_of(i)) do
     local j = load_job(job_id)
-    local ready = wants > 0 and call('HGET', j.key .. ':members', i) == 'ready'
-    local was = call('GETBIT', j.key .. ':waiting', i) == 1
+    local ready = wants > 0 and member(j, i) == 'ready'
+    local was = waits_for(j, i)
     if ready and room_for_peers(n, j) > 0 then
-      call('ZADD', j.key .. ':parked', neediness(j, i, n), i)
-      if not was then call('SETBIT', j.key .. ':waiting', i, 1) end
+      j.parked_count = j.parked_count + call('ZADD', j.key .. ':parked', neediness(j, i, n), i)
+      if not was then
+        call('SETBIT', j.key .. ':waiting', i, 1)
+        log_wait(j, i, wants)
+      end
     elseif was then
-      call('ZREM', j.key .. ':parked', i)
+      j.parked_count = j.parked_count - call('ZREM', j.key .. ':parked', i)
       call('SETBIT', j.key .. ':waiting', i, 0)
     end
     if not j.bucket_fills_card and j.topology == 'mesh' then
@@ -48,7 +64,7 @@ local function set_parked(i, wants)
 end
 
 -- Node i is asking just now: nothing is matched for it behind its back until it is parked again.
-local function begin_asking(i)
+function begin_asking(i)
   local n = load_node(i)
   n.asking, n.wants = n.wants, 0
 end

@@ -7,7 +7,7 @@ local COMPLAINTS = 2      -- sources that one receiver may have barred: beyond t
 local GCS_WAIT_MS = 500   -- a node whose read from the bucket failed pauses for this long
 
 -- The source failed to deliver, or delivered damaged bytes.
-local function blame(src, dst, damaged)
+function blame(src, dst, damaged)
   if damaged then
     if call('SADD', node_key(dst) .. ':accused', src) == 1 and call('SCARD', node_key(dst) .. ':accused') > COMPLAINTS then
       call('SREM', node_key(dst) .. ':accused', src)
@@ -26,37 +26,35 @@ end
 
 -- The bucket gave a suspect shard again: the recorded digest stands, or every copy of the old one is dropped.
 local function settle_suspect(j, i, s, crc)
-  local job = j.key
-  call('SREM', job .. ':suspects', s)
-  if call('HGET', job .. ':digest', s) == crc then
+  call('SREM', j.key .. ':suspects', s)
+  if digest_of(j, s) == crc then
     return
   end
-  call('HSET', job .. ':digest', s, crc)
-  local holders = call('GET', job .. ':hold:' .. s) or ''
-  for _, other in ipairs(first_bits(holders, #holders * 8)) do
+  set_digest(j, s, crc)
+  for _, other in ipairs(all_bits(call('GET', j.hold .. s) or '')) do
     other = tostring(other)
     if other ~= i then
       unhold(j, other, s, true)
-      if call('HGET', job .. ':members', other) == 'done' then
-        set_member(job, other, 'ready')
-        call('ZADD', node_key(other) .. ':jobs', j.order, j.id)
+      if member(j, other) == 'done' then
+        set_member(j, other, 'ready')
+        want_job(other, j)
       end
-      call('RPUSH', node_key(other) .. ':orders', cjson.encode({ op = 'drop', job = j.id, shards = { tonumber(s) } }))
+      call('RPUSH', node_key(other) .. ':orders', cjson.encode({ op = 'drop', job = j.id, shards = { s } }))
     end
   end
 end
 
 -- Whether the receiver's digest makes its copy count: "ok", "unsettled" or "rejected".
-local function judge(job, l, crc)
-  local known = call('HGET', job .. ':digest', l.shard)
+local function judge(j, l, crc)
+  local known = digest_of(j, l.shard)
   if known == crc then
     return 'ok'
   end
   if l.src == '' then
     -- the first reader's digest is the shard's; while nobody holds it a later read from the bucket may correct it
-    if not known or l.how == 'confirm' or not call('ZSCORE', job .. ':rarity', l.shard) then
+    if not known or l.how == 'confirm' or not has_copy(j, l.shard) then
       if l.how ~= 'confirm' then
-        call('HSET', job .. ':digest', l.shard, crc)
+        set_digest(j, l.shard, crc)
       end
       return 'ok'
     end
@@ -66,11 +64,11 @@ local function judge(job, l, crc)
 end
 
 -- A transfer that brought its shard.
-local function accept(i, l, r, crc, out)
+local function accept(i, l, r, out)
   local j = load_job(l.job)
   release(l, true)
   if l.how == 'confirm' then
-    settle_suspect(j, i, l.shard, crc)
+    settle_suspect(j, i, l.shard, r.crc)
   end
   local source = l.src ~= '' and load_node(l.src)
   if source then
@@ -84,9 +82,9 @@ local function accept(i, l, r, crc, out)
   learn(j, i, l.src, r.bytes, r.ms)
   local count = hold(j, i, l.shard)
   if count or l.how == 'confirm' then
-    transfer_event('done', l, load_node(i).name, source and source.name or '', r.bytes, r.ms, crc)
+    transfer_event('done', l, name_of(i), source and source.name or '', r.bytes, r.ms, r.crc)
   end
-  if (count or number(call('HGET', j.key .. ':counts', i))) == j.shard_count then
+  if (count or count_of(j, i)) == j.shard_count then
     out.finished[#out.finished + 1] = l.job
   end
 end
@@ -94,9 +92,9 @@ end
 local function reject(i, l, r, verdict, out)
   local bad = verdict == 'corrupt' or verdict == 'rejected'
   if verdict == 'rejected' then
-    out.rejected[#out.rejected + 1] = r.lease
+    out.rejected[#out.rejected + 1] = l.id
   end
-  fail_lease(r.lease, bad and 'corrupt' or 'failed', bad and 'digest' or r.why, r.bytes, r.ms, false)
+  fail_lease(l.id, bad and 'corrupt' or 'failed', bad and 'digest' or r.why, r.bytes, r.ms, false)
   out.lost[l.job] = true
   if verdict == 'cancelled' then
     return
@@ -114,29 +112,44 @@ local function reject(i, l, r, verdict, out)
   end
 end
 
-local function apply_reports(i, reports)
+-- Who can serve somebody now because of what became of lease l.
+local function set_free(l, out)
+  if l.src ~= '' then
+    out.uploaders[#out.uploaders + 1] = l.src
+  else
+    out.lost[l.job] = true -- a slot of the bucket is free
+  end
+end
+
+local FIELDS_A_REPORT = 6
+
+-- The reports stand from ARGV[first] on, each in six arguments: lease, outcome, crc32c or '', bytes, ms, why.
+function apply_reports(i, first)
   local out = { uploaders = {}, lost = {}, unsettled = {}, rejected = {}, stale = {}, finished = {} }
-  for _, r in ipairs(reports) do
-    local l = load_lease(r.lease)
+  for at = first, #ARGV, FIELDS_A_REPORT do
+    local l = load_lease(ARGV[at])
+    local verdict = ARGV[at + 1]
     if not l or l.dst ~= i then
-      out.stale[#out.stale + 1] = r.lease
+      if verdict ~= 'ending' then
+        out.stale[#out.stale + 1] = ARGV[at]
+      end
+    elseif verdict == 'ending' then
+      if nearly_over(l) then
+        set_free(l, out)
+      end
     else
-      local crc = r.crc32c and r.crc32c ~= cjson.null and string.format('%.0f', r.crc32c) or ''
-      local verdict = r.outcome
+      local r = { crc = ARGV[at + 2], bytes = number(ARGV[at + 3]), ms = number(ARGV[at + 4]), why = ARGV[at + 5] }
       if verdict == 'ok' then
-        verdict = judge(load_job(l.job).key, l, crc)
+        verdict = judge(load_job(l.job), l, r.crc)
       end
       if verdict == 'unsettled' then
-        out.unsettled[#out.unsettled + 1] = r.lease
-        call('ZADD', P .. 'leases', NOW + l.ttl, r.lease)
+        out.unsettled[#out.unsettled + 1] = l.id
+        l.expires = NOW + l.ttl
+        change(load_node(i), 'takes', load_node(i).takes)
       else
-        if l.src ~= '' then
-          out.uploaders[#out.uploaders + 1] = l.src
-        else
-          out.lost[l.job] = true -- a slot of the bucket is free
-        end
+        set_free(l, out)
         if verdict == 'ok' then
-          accept(i, l, r, crc, out)
+          accept(i, l, r, out)
         else
           reject(i, l, r, verdict, out)
         end

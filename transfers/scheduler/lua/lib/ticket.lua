@@ -12,7 +12,7 @@ local function unhex(hex)
 end
 
 -- The inner and the outer padded key.
-local function pads(key)
+function pads(key)
   if #key > BLOCK then
     key = unhex(redis.sha1hex(key))
   end
@@ -24,10 +24,9 @@ local function pads(key)
   return table.concat(inner), table.concat(outer)
 end
 
--- The address of node src, and a ticket for dst to read shard s of the job there.
-local function access(src, job_id, s, dst)
-  local n = call('HMGET', node_key(src), 'address', 'ipad', 'opad')
-  local expires = string.format('%d', NOW + TICKET_MS)
-  local inner = redis.sha1hex(n[2] .. job_id .. '|' .. s .. '|' .. dst .. '|' .. expires)
-  return n[1], expires .. '.' .. redis.sha1hex(n[3] .. unhex(inner))
+-- A ticket for the node called dst to read shard s of the job from node src.
+function ticket(src, job_id, s, dst)
+  local expires = NOW + TICKET_MS
+  local inner = redis.sha1hex(src.ipad .. job_id .. '|' .. s .. '|' .. dst .. '|' .. expires)
+  return expires .. '.' .. redis.sha1hex(src.opad .. unhex(inner))
 end

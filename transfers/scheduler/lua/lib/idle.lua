@@ -1,0 +1,87 @@
+-- idle: which nodes have a free upload slot and something of a job to give.
+--
+-- up      bitmap: nodes that are alive, have a free upload slot and may serve
+-- slow    bitmap: nodes that are slow
+-- j:<job>:givers  bitmap: nodes that can be asked for something of the job
+--
+-- Lists of the idle givers of a job, normal and slow ones apart, are made from these and then kept in step.
+
+local unlisted -- nodes whose bit in `up` is to be written
+at_start[#at_start + 1] = function() unlisted = {} end
+
+function write_up()
+  if next(unlisted) then
+    for i in pairs(unlisted) do
+      local n = load_node(i)
+      if n.listed ~= (n.place ~= nil) then
+        n.listed = n.place ~= nil
+        call('SETBIT', P .. 'up', i, n.listed and 1 or 0)
+      end
+    end
+    unlisted = {}
+  end
+end
+at_end[#at_end + 1] = write_up
+
+local function move(pool, i, place)
+  local was = pool.place[i]
+  if was == place then
+    return
+  end
+  if was then
+    local list, at = pool[was], pool.at[i]
+    local last = list[#list]
+    list[at], pool.at[last] = last, at
+    list[#list] = nil
+    pool.at[i] = nil
+  end
+  if place then
+    local list = pool[place]
+    list[#list + 1] = i
+    pool.at[i] = #list
+  end
+  pool.place[i] = place
+end
+
+-- The idle givers of a job: lists `normal` and `slow`. Made anew: O(nodes).
+function idle_of(j)
+  local pool = j.idle
+  if not pool then
+    write_up()
+    pool = { normal = {}, slow = {}, place = {}, at = {} }
+    local slow = call('GET', P .. 'slow') or ''
+    for _, i in ipairs(all_bits(both(P .. 'up', j.key .. ':givers'))) do
+      move(pool, tostring(i), has_bit(slow, i) and 'slow' or 'normal')
+    end
+    j.idle = pool
+  end
+  return pool
+end
+
+-- Node i gives something of the job now, or nothing any more.
+function set_giver(j, i, gives)
+  call('SETBIT', j.key .. ':givers', i, gives and 1 or 0)
+  if j.idle then
+    move(j.idle, i, gives and load_node(i).place or nil)
+  end
+end
+
+-- Put the node among those that can serve, or take it out. Gives whether it can.
+function set_uploader(i)
+  local n = load_node(i)
+  local can = may_serve(n)
+  local place = can and (is_slow(n) and 'slow' or 'normal') or nil
+  if place ~= n.place then
+    n.place = place
+    unlisted[i] = true
+    for _, job_id in ipairs(holder_in(i)) do
+      local j = M.jobs[job_id]
+      if j and j.idle and (j.counts[i] or 1) > 0 then
+        if j.counts[i] or call('GETBIT', j.key .. ':givers', i) == 1 then
+          move(j.idle, i, place)
+        end
+      end
+    end
+  end
+  return can
+end
