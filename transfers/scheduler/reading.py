@@ -33,7 +33,7 @@ def _events(cursor: str, fields: dict[str, str]) -> Iterator[Event]:
 def _leases(index: str, takes: str) -> Iterator[tuple[str, str, str, LeaseView]]:
     """What lib/nodes.lua keeps of a node's transfers: index of the receiver, of the source, "1" if it is nearly over."""
     for line in filter(None, takes.split("\n")):
-        lease, job, shard, source, started, _, _, expires, moved, ending = line.split("\t")
+        lease, job, shard, source, started, expires, moved, _, ending = line.split("\t")
         view = LeaseView(lease, job, int(shard), "", "", int(started), int(expires), _number(moved), ending == "1")
         yield index, source, ending, view
 

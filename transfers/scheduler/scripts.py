@@ -23,8 +23,8 @@ PARTS = (
     "bits",
     "ticket",
     "nodes",
-    "jobs",
     "log",
+    "jobs",
     "idle",
     "holdings",
     "rates",
@@ -82,13 +82,13 @@ def library() -> str:
     operations = [
         f"do\n{_operation(name)}\nredis.register_function('{function(name)}', operation)\nend" for name in names()
     ]
-    return "\n".join([f"#!lua name=fdist_{version()}", _shared(), *operations])
+    return "\n".join([f"#!lua name=fdist_{version()}", "local keeps_memory = true", _shared(), *operations])
 
 
 @cache
 def script(name: str) -> str:
     """One operation as a script for EVAL."""
-    return f"local keys, args = KEYS, ARGV\n{_shared()}\n{_operation(name)}\nreturn operation(keys, args)"
+    return f"local keys, args, keeps_memory = KEYS, ARGV, false\n{_shared()}\n{_operation(name)}\nreturn operation(keys, args)"
 
 
 def function(name: str) -> str:

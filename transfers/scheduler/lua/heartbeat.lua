@@ -13,14 +13,12 @@ if not is_current(i, ARGV[4]) then
 end
 local beat = cjson.decode(ARGV[5])
 local n = load_node(i)
-for _, field in ipairs({ 'disk_free', 'rate_up', 'rate_down', 'rate_gcs' }) do
-  change(n, field, beat[field])
-end
-change(n, 'seen', NOW)
+call('HSET', node_key(i), 'seen', NOW, 'disk_free', beat.disk_free, 'rate_up', beat.rate_up, 'rate_down', beat.rate_down,
+  'rate_gcs', beat.rate_gcs)
 call('ZADD', P .. 'seen', NOW, i)
-local cancelled = call('SMEMBERS', n.key .. ':dropped')
+local cancelled = call('SMEMBERS', node_key(i) .. ':dropped')
 if #cancelled > 0 then
-  call('DEL', n.key .. ':dropped')
+  call('DEL', node_key(i) .. ':dropped')
 end
 for lease, bytes in pairs(beat.progress) do
   local l = load_lease(lease)
@@ -28,19 +26,19 @@ for lease, bytes in pairs(beat.progress) do
     cancelled[#cancelled + 1] = lease
   else
     if bytes > l.bytes then
-      l.bytes, l.expires = bytes, NOW + l.ttl
+      l.bytes, l.expires = bytes, NOW + load_job(l.job).lease_ms
       change(n, 'takes', n.takes)
     end
     learn_early(load_job(l.job), l)
   end
 end
 local open = {}
-for _, job_id in ipairs(call('ZRANGE', n.key .. ':jobs', 0, JOBS_TOLD - 1)) do
+for _, job_id in ipairs(call('ZRANGE', node_key(i) .. ':jobs', 0, JOBS_TOLD - 1)) do
   if is_open(load_job(job_id)) then
     open[#open + 1] = job_id
   end
 end
-local orders = call('LPOP', n.key .. ':orders', ORDERS_TAKEN) or {}
+local orders = call('LPOP', node_key(i) .. ':orders', ORDERS_TAKEN) or {}
 return '{"known":true,"jobs":' .. json_list(open) .. ',"cancelled":' .. json_list(cancelled) .. ',"orders":['
   .. table.concat(orders, ',') .. '],"draining":' .. (n.state == 'draining' and 'true' or 'false')
   .. ',"parked":' .. (n.wants > 0 and 'true' or 'false') .. '}'

@@ -15,7 +15,7 @@ if not is_current(i, ARGV[4]) then
 end
 local n = load_node(i)
 if ARGV[5] ~= '' and n.request == ARGV[5] then
-  return call('HGET', n.key, 'reply')
+  return call('HGET', node_key(i), 'reply')
 end
 begin_asking(i)
 local outcome = apply_reports(i, FIRST_REPORT)

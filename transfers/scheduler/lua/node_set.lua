@@ -10,14 +10,14 @@ if not i then
 end
 local n, what, value = load_node(i), ARGV[4], ARGV[5]
 if what == 'order' then
-  call('RPUSH', n.key .. ':orders', value)
+  call('RPUSH', node_key(i) .. ':orders', value)
 elseif what == 'draining' then
-  call('HSET', n.key, 'draining', value)
+  call('HSET', node_key(i), 'draining', value)
   if n.state == 'live' or n.state == 'draining' then
     change(n, 'state', value == '1' and 'draining' or 'live')
   end
 else
-  call('HSET', n.key, what, value)
+  call('HSET', node_key(i), what, value)
   change(n, what:sub(5) .. '_max', tonumber(value))
 end
 set_uploader(i)

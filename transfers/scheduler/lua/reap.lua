@@ -72,6 +72,7 @@ for _, job_id in ipairs(call('ZRANGE', P .. 'jobs', 0, JOBS_A_CALL - 1)) do
       moved[#moved + 1] = move_laggard(j)
     end
     settle_job(j)
+    write_log(j)
   end
 end
 local more = #due == NODES_A_CALL or #silent == DEATHS_A_CALL

@@ -44,7 +44,7 @@ function bury(i, state, why)
     end
   end
   set_uploader(i)
-  for _, job_id in ipairs(call('SMEMBERS', n.key .. ':all')) do
+  for _, job_id in ipairs(call('SMEMBERS', node_key(i) .. ':all')) do
     local j = load_job(job_id)
     if exists(j) then
       forget_copies(j, i)
@@ -56,7 +56,7 @@ function bury(i, state, why)
       leave_job(i, job_id)
     end
   end
-  call('DEL', inbox_key(i), n.key .. ':accused')
+  call('DEL', inbox_key(i), node_key(i) .. ':accused')
   return touched, sources
 end
 

@@ -25,8 +25,48 @@ local function forget_cell()
     memory, cells = {}, 0
   end
   cells = cells + (memory[P] and 0 or 1)
-  M = { nodes = {}, jobs = {}, indexes = {} }
+  M = { nodes = {}, jobs = {}, indexes = {}, lists = {} }
   memory[P] = M
+end
+
+local function number(value) return tonumber(value or 0) or 0 end
+local function node_key(i) return P .. 'n:' .. i end
+local function job_key(job) return P .. 'j:' .. job end
+
+-- What this call changed: record k, and in sheet k the fields. Both are used again by the next call, as is the command's
+-- row of arguments: what is made anew in each call has to be collected again.
+local changed, sheets, changes, row = {}, {}, 0, {}
+
+-- Change a field of a hash that was read into a record: known at once, written when the call ends.
+local function change(record, field, value)
+  record[field] = value
+  local k = record.sheet
+  if not k then
+    changes = changes + 1
+    k = changes
+    record.sheet, changed[k] = k, record
+    sheets[k] = sheets[k] or {}
+  end
+  sheets[k][field] = true
+end
+
+-- Write what changed: one command for each hash, however many fields. A field with a function of its own in `packed` is
+-- written as that gives it; a reply is written and not kept.
+local packed = {}
+local function write_changes()
+  for k = 1, changes do
+    local record, sheet, last = changed[k], sheets[k], 0
+    for field in pairs(sheet) do
+      local pack = packed[field]
+      row[last + 1] = field
+      row[last + 2] = pack and pack(record) or record[field]
+      last = last + 2
+      sheet[field] = nil
+    end
+    call('HSET', record.key or node_key(record.index), unpack(row, 1, last))
+    record.sheet, record.reply, changed[k] = nil, nil, nil
+  end
+  changes = 0
 end
 
 local function begin(keys, args)
@@ -42,42 +82,13 @@ local function begin(keys, args)
     forget_cell()
   end
   M.stamp, M.mark = nil, mark -- until the end nothing is to be trusted
+  for k = 1, changes do -- what a call that broke off left
+    changed[k], sheets[k] = nil, nil
+  end
+  changes = 0
   for _, start in ipairs(at_start) do
     start()
   end
-end
-
-local changed
-at_start[#at_start + 1] = function() changed = {} end
-
--- Change a field of a hash that was read into a record: known at once, written when the call ends.
-local function change(record, field, value)
-  record[field] = value
-  local fields = record.changes
-  if not fields then
-    fields = {}
-    record.changes = fields
-    changed[#changed + 1] = record
-  end
-  fields[field] = true
-end
-
--- Write what changed: one command for each hash, however many fields. A field with a function of its own in `packed` is
--- written as that gives it; a reply is written and not kept.
-local packed = {}
-local function write_changes()
-  for _, record in ipairs(changed) do
-    local flat, k = {}, 0
-    for field in pairs(record.changes) do
-      local pack = packed[field]
-      flat[k + 1] = field
-      flat[k + 2] = pack and pack(record) or record[field]
-      k = k + 2
-    end
-    call('HSET', record.key, unpack(flat))
-    record.changes, record.reply = nil, nil
-  end
-  changed = {}
 end
 
 local function finish()
@@ -98,10 +109,6 @@ local function json_list(list)
   end
   return cjson.encode(list)
 end
-
-local function number(value) return tonumber(value or 0) or 0 end
-local function node_key(i) return P .. 'n:' .. i end
-local function job_key(job) return P .. 'j:' .. job end
 
 local function index_of(name)
   local i = M.indexes[name]

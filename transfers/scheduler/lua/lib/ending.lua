@@ -25,6 +25,7 @@ function end_job(job_id, state, why)
   call('DEL', j.key .. ':parked', j.key .. ':waiting', j.key .. ':readers')
   j.parked_count = 0
   event('job_state', 'job', job_id, 'state', state, 'why', why)
+  write_log(j)
   for src in pairs(sources) do
     wake_for_uploader(src)
   end

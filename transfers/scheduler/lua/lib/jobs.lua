@@ -30,7 +30,7 @@ function load_job(job_id)
   local v = call('HMGET', key, unpack(JOB_FIELDS))
   j = {
     id = job_id, key = key, have = key .. ':have:', need = key .. ':need:', hold = key .. ':hold:', got = key .. ':got:',
-    state = v[1], topology = v[2], policy = v[3], order = v[4], members = {}, counts = {}, digests = {}, copies = {},
+    state = v[1], topology = v[2], policy = v[3], order = v[4], members = {}, counts = {}, digests = {}, copies = {}, lines = {},
   }
   for k, field in ipairs(NUMBERS) do
     j[field] = number(v[k + 4])
@@ -54,22 +54,29 @@ end
 function exists(j) return j.state ~= false end
 function is_open(j) return j.state == 'running' end
 
+-- One list for all nodes that have the same jobs, which is most of them.
+local function shared(list)
+  local name = table.concat(list, ' ')
+  M.lists[name] = M.lists[name] or list
+  return M.lists[name]
+end
+
 -- A node's unfinished jobs, the jobs that it can serve, both most urgent first, and all in which it may hold shards.
 function jobs_of(i)
   local n = load_node(i)
-  n.jobs = n.jobs or call('ZRANGE', n.key .. ':jobs', 0, JOBS_TRIED - 1)
+  n.jobs = n.jobs or shared(call('ZRANGE', node_key(i) .. ':jobs', 0, JOBS_TRIED - 1))
   return n.jobs
 end
 
 function served_by(i)
   local n = load_node(i)
-  n.serving = n.serving or call('ZRANGE', n.key .. ':serving', 0, JOBS_TRIED - 1)
+  n.serving = n.serving or shared(call('ZRANGE', node_key(i) .. ':serving', 0, JOBS_TRIED - 1))
   return n.serving
 end
 
 function holder_in(i)
   local n = load_node(i)
-  n.all = n.all or call('SMEMBERS', n.key .. ':all')
+  n.all = n.all or shared(call('SMEMBERS', node_key(i) .. ':all'))
   return n.all
 end
 
@@ -163,4 +170,5 @@ function settle_job(j)
   change_job(j, 'state', final)
   change_job(j, 'reason', reason)
   event('job_state', 'job', j.id, 'state', final, 'why', reason)
+  write_log(j)
 end

@@ -84,11 +84,6 @@ function bytes_of(j, s)
   return math.min(j.shard_size, j.size - s * j.shard_size)
 end
 
-local function json_of(n)
-  n.json = n.json or { name = cjson.encode(n.name), address = cjson.encode(n.address) }
-  return n.json
-end
-
 -- The assignment as the agent reads it, as JSON.
 local function assignment_of(j, l)
   j.json = j.json or cjson.encode(j.id)
@@ -101,8 +96,7 @@ local function assignment_of(j, l)
     return out .. (l.how == 'confirm' and ',"confirm":true}' or '}')
   end
   local src = load_node(l.src)
-  local json = json_of(src)
-  return out .. ',"source":' .. json.name .. ',"address":' .. json.address .. ',"ticket":"'
+  return out .. ',"source":' .. cjson.encode(src.name) .. ',"address":' .. cjson.encode(src.address) .. ',"ticket":"'
     .. ticket(src, j.id, l.shard, name_of(l.dst)) .. (l.how == 'cut_through' and '","cut_through":true}' or '"}')
 end
 
@@ -110,8 +104,8 @@ end
 -- how: cut_through (the source may still be receiving it), confirm (a suspect shard), trial (src is normal, i was slow)
 function grant(j, i, s, src, how)
   local n = load_node(i)
-  local l = { id = new_lease_id(i), job = j.id, shard = s, dst = i, src = src, started = NOW, expires = NOW + j.lease_ms,
-    bytes = 0, ttl = j.lease_ms, how = how, ending = '' }
+  local l = new_lease(new_lease_id(i), j.id, s, i, src, NOW, NOW + j.lease_ms)
+  l.how = how ~= '' and how or nil
   n.takes[#n.takes + 1] = l
   change(n, 'takes', n.takes)
   look_by(n, l.expires)
@@ -150,12 +144,12 @@ function nearly_over(l)
   local j, n = load_job(l.job), load_node(l.dst)
   local ending = 0
   for _, other in ipairs(n.takes) do
-    ending = ending + (other.ending ~= '' and 1 or 0)
+    ending = ending + (other.ending and 1 or 0)
   end
-  if l.ending ~= '' or ending >= n.down_max + n.gcs_max then
+  if l.ending or ending >= n.down_max + n.gcs_max then
     return false
   end
-  l.ending = '1'
+  l.ending = true
   change(n, 'takes', n.takes)
   free_slots(j, l)
   return true
@@ -182,7 +176,7 @@ function release(l, brought)
     end
   end
   change(dst, 'takes', dst.takes)
-  if l.ending == '' then
+  if not l.ending then
     free_slots(j, l)
   end
   if exists(j) then

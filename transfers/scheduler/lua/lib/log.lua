@@ -5,20 +5,25 @@
 --   w <t> <node> <wants> <idle sources> <free reads of the bucket> <shards that only the bucket has>
 
 local LOG_KEPT = 20000
-local TRIMMED_EVERY = 64
+local WRITTEN_EVERY = 32 -- lines that are written at once; the reaper's tick writes what there is
 
 local because -- what made matches possible: asked, freed (a source has a slot or a shard), bucket, tick
-local told    -- jobs with new lines
-at_start[#at_start + 1] = function() because, told = 'asked', {} end
+at_start[#at_start + 1] = function() because = 'asked' end
+
+local function write_log(j)
+  if j.state and #j.lines > 0 then
+    call('RPUSH', j.key .. ':log', unpack(j.lines))
+    call('LTRIM', j.key .. ':log', -LOG_KEPT, -1)
+  end
+  j.lines = {}
+end
 
 local function log_line(j, line)
   local lines = j.lines
-  if not lines then
-    lines = {}
-    j.lines = lines
-    told[#told + 1] = j
-  end
   lines[#lines + 1] = line
+  if #lines >= WRITTEN_EVERY or not keeps_memory then
+    write_log(j)
+  end
 end
 
 local function log_grant(j, l, how)
@@ -32,18 +37,4 @@ local function log_wait(j, i, wants)
   local idle = j.idle
   log_line(j, 'w ' .. NOW .. ' ' .. i .. ' ' .. wants .. ' ' .. (idle and #idle.normal or 0) .. ' '
     .. j.gcs_slots - j.gcs_used .. ' ' .. j.fresh_count)
-end
-
-at_end[#at_end + 1] = function()
-  for _, j in ipairs(told) do
-    if j.state then
-      call('RPUSH', j.key .. ':log', unpack(j.lines))
-      j.untrimmed = (j.untrimmed or TRIMMED_EVERY) + #j.lines
-      if j.untrimmed >= TRIMMED_EVERY then
-        call('LTRIM', j.key .. ':log', -LOG_KEPT, -1)
-        j.untrimmed = 0
-      end
-    end
-    j.lines = nil
-  end
 end

@@ -11,14 +11,19 @@ local MARKED = 2 -- slow transfers in a row that make a node slow
 
 local FIELDS = { 'state', 'epoch', 'name', 'address', 'up_max', 'down_max', 'gcs_max', 'takes', 'serves', 'due', 'wants',
   'parked_at', 'gcs_wait', 'shunned', 'barred', 'slow', 'slow_at', 'strikes', 'request', 'ipad', 'opad' }
-local TEXTS = { state = true, epoch = true, name = true, address = true, takes = true, serves = true, request = true,
-  ipad = true, opad = true }
+-- What a field is where a record has none: most are, so that the record of a node stays small.
+local USUAL = { due = 0, wants = 0, parked_at = 0, gcs_wait = 0, shunned = 0, barred = 0, slow = 0, slow_at = 0, strikes = 0,
+  up_max = 0, down_max = 0, gcs_max = 0 }
+local NODE = { __index = USUAL }
 
--- A transfer: id ("<number>.<receiver's index>"), job, shard, dst, src ('' is the bucket), started, expires, bytes, ttl,
--- how, ending ('1' when its receiver said that it is nearly over, which freed both slots).
+-- A transfer: id ("<number>.<receiver's index>"), job, shard, dst, src ('' is the bucket), started, expires. Where they
+-- are not usual also: bytes that came so far, how, and ending: its receiver said that it is nearly over, which freed both
+-- slots.
+local LEASE = { __index = { bytes = 0, how = '' } }
+
 local function pack_lease(l)
-  return l.id .. '\t' .. l.job .. '\t' .. l.shard .. '\t' .. l.src .. '\t' .. l.started .. '\t' .. l.ttl .. '\t' .. l.how
-    .. '\t' .. l.expires .. '\t' .. l.bytes .. '\t' .. l.ending
+  return l.id .. '\t' .. l.job .. '\t' .. l.shard .. '\t' .. l.src .. '\t' .. l.started .. '\t' .. l.expires .. '\t'
+    .. l.bytes .. '\t' .. l.how .. '\t' .. (l.ending and '1' or '')
 end
 
 local function pack_takes(n)
@@ -33,14 +38,21 @@ local function pack_takes(n)
   return table.concat(rows, '\n')
 end
 
-local LEASE = '([^\t\n]*)\t([^\t\n]*)\t([^\t\n]*)\t([^\t\n]*)\t([^\t\n]*)\t([^\t\n]*)\t([^\t\n]*)\t([^\t\n]*)\t([^\t\n]*)\t([^\t\n]*)'
+local function new_lease(id, job, shard, dst, src, started, expires)
+  return setmetatable({ id = id, job = job, shard = shard, dst = dst, src = src, started = started, expires = expires }, LEASE)
+end
 
-local function unpack_takes(n, i, text)
+local PACKED_LEASE = '([^\t\n]*)' .. ('\t([^\t\n]*)'):rep(8)
+
+local function unpack_takes(n, text)
   n.takes, n.down, n.gcs = {}, 0, 0
-  for id, job, shard, src, started, ttl, how, expires, bytes, ending in text:gmatch(LEASE) do
-    n.takes[#n.takes + 1] = { id = id, job = job, shard = tonumber(shard), dst = i, src = src, started = tonumber(started),
-      ttl = tonumber(ttl), how = how, expires = tonumber(expires), bytes = tonumber(bytes), ending = ending }
-    if ending == '' then
+  for id, job, shard, src, started, expires, bytes, how, ending in text:gmatch(PACKED_LEASE) do
+    local l = new_lease(id, job, tonumber(shard), n.index, src, tonumber(started), tonumber(expires))
+    l.bytes = bytes ~= '0' and tonumber(bytes) or nil
+    l.how = how ~= '' and how or nil
+    l.ending = ending ~= '' or nil
+    n.takes[#n.takes + 1] = l
+    if not l.ending then
       if src == '' then n.gcs = n.gcs + 1 else n.down = n.down + 1 end
     end
   end
@@ -67,12 +79,17 @@ local function load_node(i)
   if n then
     return n
   end
-  n = { key = node_key(i), index = i, handed = true } -- handed: its inbox may hold something
-  local values = call('HMGET', n.key, unpack(FIELDS))
+  n = setmetatable({ index = i, handed = true }, NODE) -- handed: its inbox may hold something
+  local values = call('HMGET', node_key(i), unpack(FIELDS))
   for k, field in ipairs(FIELDS) do
-    if TEXTS[field] then n[field] = values[k] else n[field] = number(values[k]) end
+    local value = values[k]
+    if USUAL[field] then
+      value = number(value)
+      value = value ~= 0 and value or nil
+    end
+    n[field] = value
   end
-  unpack_takes(n, i, n.takes or '')
+  unpack_takes(n, n.takes or '')
   unpack_serves(n, n.serves or '')
   n.listed = call('GETBIT', P .. 'up', i) == 1
   n.place = n.listed and (is_slow(n) and 'slow' or 'normal') or nil

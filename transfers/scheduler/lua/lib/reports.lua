@@ -144,7 +144,7 @@ function apply_reports(i, first)
       end
       if verdict == 'unsettled' then
         out.unsettled[#out.unsettled + 1] = l.id
-        l.expires = NOW + l.ttl
+        l.expires = NOW + load_job(l.job).lease_ms
         change(load_node(i), 'takes', load_node(i).takes)
       else
         set_free(l, out)
