@@ -65,6 +65,7 @@ class Agent:
         self.epoch = 0
         self.flows: dict[str, Flow | None] = {}  # lease -> its flow, None until the connection stands
         self.leases: dict[str, Assignment] = {}
+        self.ending: set[str] = set()  # leases whose slots are given back already
         self.reports: list[Report] = []
         self.settling: dict[str, Assignment] = {}  # reported, and the shard's digest is not known yet
         self.good: dict[str, Assignment] = {}  # arrived whole, to be reported
@@ -92,6 +93,7 @@ class Agent:
         self.life += 1
         self.alive, self.frozen, self.calling, self.parked = True, False, False, False
         self.flows, self.leases, self.reports, self.settling = {}, {}, [], {}
+        self.ending.clear()
         self.good.clear()
         for copy in self.copies.values():
             copy.announced = False
@@ -221,6 +223,7 @@ class Agent:
     def stop(self, lease: str) -> None:
         """Drop a transfer without reporting it."""
         self.leases.pop(lease, None)
+        self.ending.discard(lease)
         flow = self.flows.pop(lease, None)
         if flow is not None:
             assignment, copy = flow.assignment, self.copies.get(flow.assignment.job)
@@ -259,7 +262,7 @@ class Agent:
         if self.calling:
             self.ask_again = True
             return
-        room = self.spec.download_slots + self.spec.gcs_slots - len(self.leases)
+        room = self.spec.download_slots + self.spec.gcs_slots - len(self.leases.keys() - self.ending)
         if not self.alive or not self.epoch or not (self.reports or room > 0):
             return
         if not any(copy.announced for copy in self.copies.values()):
@@ -358,11 +361,27 @@ class Agent:
         outcome = self.world.open_flow(self, assignment, self._ended)
         if isinstance(outcome, Flow):
             self.flows[assignment.lease] = outcome
+            if self.world.options.ahead_ms:
+                self._look_ahead(assignment.lease)
         elif outcome == "missing" and assignment.cut_through and waited < self.world.options.stall_after_ms:
             # its source was told to fetch the shard, and has not begun
             self._later(FORWARD_POLL_MS, self._connect, assignment, waited + FORWARD_POLL_MS)
         else:
             self._later(REFUSED_MS, self._failed, assignment, outcome, 0.0)
+
+    def _look_ahead(self, lease: str) -> None:
+        """Say that a transfer is nearly over when it is, and ask for the next one."""
+        flow = self.flows.get(lease)
+        if flow is None:
+            return
+        ahead = self.world.options.ahead_ms
+        left = self.world.network.left_ms(flow)
+        if left > ahead:
+            self._later(max(1.0, min(left - ahead, 20 * ahead)), self._look_ahead, lease)
+            return
+        self.ending.add(lease)
+        self.reports.append(Report(lease, "ending"))
+        self.ask()
 
     def _ended(self, flow: Flow, why: str) -> None:
         assignment = flow.assignment
@@ -385,6 +404,7 @@ class Agent:
         if self.leases.get(assignment.lease) is not assignment:
             return
         del self.leases[assignment.lease], self.flows[assignment.lease]
+        self.ending.discard(assignment.lease)
         digest = self.world.received_digest(self, flow)
         copy = self.copies[assignment.job]
         took = int(self.world.engine.now - flow.began)
@@ -404,6 +424,7 @@ class Agent:
             return
         self.leases.pop(assignment.lease, None)
         self.flows.pop(assignment.lease, None)
+        self.ending.discard(assignment.lease)
         copy = self.copies.get(assignment.job)
         if copy is not None and not assignment.confirm:
             copy.partial[assignment.shard] = min(SHARD_SIZE, copy.partial.get(assignment.shard, 0.0) + done)

@@ -116,6 +116,11 @@ class Network:
         self._advance(flow)
         return flow.done if flow.upstream is None else min(flow.done, self.progress(flow.upstream))
 
+    def left_ms(self, flow: Flow) -> float:
+        """How long the flow still takes if nothing changes."""
+        self._advance(flow)
+        return (flow.size - flow.done) / flow.rate if flow.rate > 0 else float("inf")
+
     def _advance(self, flow: Flow) -> None:
         now = self.engine.now
         if now > flow.updated:

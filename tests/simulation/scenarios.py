@@ -119,9 +119,20 @@ def slow_bucket(dice: random.Random, scale: float) -> Scenario:
 
 @scenario
 def overhead(dice: random.Random, scale: float) -> Scenario:
-    """Five hundredths of a shard-time to claim, connect and report; two slots each way, so that it can be hidden."""
+    """Five hundredths of a shard-time to claim, connect and report; nodes ask ahead."""
     return build(
-        fleet(scaled(64, scale), upload_slots=2, download_slots=2),
+        fleet(scaled(64, scale)),
+        scaled(400, scale),
+        gcs_slots=4,
+        options=Options(latency=10, connect_ms=20, verify_ms=10, ahead_ms=50),
+    )
+
+
+@scenario
+def overhead_shown(dice: random.Random, scale: float) -> Scenario:
+    """The same, and nodes ask when a transfer has ended."""
+    return build(
+        fleet(scaled(64, scale)),
         scaled(400, scale),
         gcs_slots=4,
         options=Options(latency=10, connect_ms=20, verify_ms=10),
@@ -131,7 +142,7 @@ def overhead(dice: random.Random, scale: float) -> Scenario:
 @scenario
 def no_overhead(dice: random.Random, scale: float) -> Scenario:
     """What `overhead` is compared with: the same fleet without it."""
-    return build(fleet(scaled(64, scale), upload_slots=2, download_slots=2), scaled(400, scale), gcs_slots=4)
+    return build(fleet(scaled(64, scale)), scaled(400, scale), gcs_slots=4)
 
 
 @scenario
