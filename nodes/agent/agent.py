@@ -8,13 +8,14 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import redis
 
 from nodes.agent.book import JobBook
 from nodes.agent.bucket import LazyBucket
+from nodes.agent.caps import Caps
 from nodes.agent.config import AgentConfig
 from nodes.agent.drain import Assigned, Changed, Drain, Registered
 from nodes.agent.inbox import Inbox
@@ -58,14 +59,15 @@ class Agent:
         self._stopping = threading.Event()  # chores look at it
         self._nudges = 0  # drains that a nudge is about to start
         self._stop_lock = threading.Lock()
+        self.caps = Caps(config, self._apply_caps)
         self.server = ShardServerChild(
             config.name,
             ServerOptions(
                 data_dir=config.data_dir,
                 host=config.listen_host,
                 port=config.shard_port,
-                rate=config.upload_rate or 0,
-                uploads=config.upload_slots,
+                rate=self.caps["upload_rate"],
+                uploads=self.caps["upload_slots"],
             ),
             self._ticket_key,
             moved=self._server_moved,
@@ -78,8 +80,8 @@ class Agent:
         self.bucket_intake = Meter()
         self.sent = Meter()
         self.flows = Flows()
-        self.download_limiter = TokenBucket(config.download_rate)
-        self.bucket_limiter = TokenBucket(config.gcs_rate)
+        self.download_limiter = TokenBucket(self.caps["download_rate"])
+        self.bucket_limiter = TokenBucket(self.caps["gcs_rate"])
         self._chores = ThreadPool("chore")
         self._movers = ThreadPool("mover")
         self.book = JobBook(
@@ -101,7 +103,7 @@ class Agent:
             self.book,
             mover,
             self._movers,
-            slots=lambda: config.download_slots + config.gcs_slots,
+            slots=lambda: self.caps["download_slots"] + self.caps["gcs_slots"],
             idle_seconds=config.idle_seconds,
         )
         self._inbox = Inbox(self.scheduler, config.name, self._delivered)
@@ -212,10 +214,20 @@ class Agent:
         if self.drain_loop.parked and not reply.parked:
             self.drain_loop.post(Changed())  # Redis has lost what we said last: ask again
         for order in reply.orders:
-            self.book.obey(order)
+            if order.get("op") == "caps":
+                self.caps.obey(order)
+            else:
+                self.book.obey(order)
         self.book.want(reply.jobs)
         self.book.retry_late()
         self._ensure_drain()
+
+    def _apply_caps(self, caps: Mapping[str, int]) -> None:
+        self.server.set_rate(caps["upload_rate"])
+        self.server.set_uploads(caps["upload_slots"])
+        self.download_limiter.set_rate(caps["download_rate"])
+        self.bucket_limiter.set_rate(caps["gcs_rate"])
+        self.drain_loop.post(Changed())  # there may be more slots
 
     def _server_moved(self) -> None:
         """Peers were told an address that is no longer ours."""
@@ -234,9 +246,9 @@ class Agent:
             labels=config.labels,
             disk_total=self.store.total(),
             disk_free=self.store.free(),
-            upload_slots=config.upload_slots,
-            download_slots=config.download_slots,
-            gcs_slots=config.gcs_slots,
+            upload_slots=self.caps["upload_slots"],
+            download_slots=self.caps["download_slots"],
+            gcs_slots=self.caps["gcs_slots"],
             version=VERSION,
         )
 
