@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 from nodes.agent.config import AgentConfig
 from nodes.labels import NODE_NAME, parse_labels
 from transfers.errors import FdistError
+from transfers.signing import is_public_key, public_key_of
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 DEFAULT_CELL = "main"
@@ -148,6 +149,7 @@ def agent_config(environment: Mapping[str, str] | None = None) -> AgentConfig:
         name=name,
         data_dir=Path(read.required("FDIST_DATA_DIR")),
         enrolment_key=read.required("FDIST_ENROLMENT_KEY"),
+        coordinator_keys=_coordinator_keys(read),
         listen_host=listen_host,
         advertise_host=advertise_host,
         shard_port=read.integer("FDIST_SHARD_PORT", 0, 0, 65535),
@@ -164,3 +166,11 @@ def agent_config(environment: Mapping[str, str] | None = None) -> AgentConfig:
         gcs_project=read.text("FDIST_GCS_PROJECT") or None,
         log_level=log_level(environment),
     )
+
+
+def _coordinator_keys(read: _Reader) -> tuple[str, ...]:
+    """The public keys of FDIST_COORDINATOR_KEY, else the one that came with the enrolment key."""
+    given = [key.strip() for key in read.text("FDIST_COORDINATOR_KEY").split(",") if key.strip()]
+    if wrong := [key for key in given if not is_public_key(key)]:
+        raise ConfError("FDIST_COORDINATOR_KEY", f'"{wrong[0]}" is no public key: it has 43 letters, digits, - and _')
+    return tuple(given or filter(None, [public_key_of(read.text("FDIST_ENROLMENT_KEY"))]))

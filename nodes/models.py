@@ -11,6 +11,9 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from nodes.signer import signer
+from transfers.signing import KEY_SEPARATOR
+
 KEY_PREFIX = "fdk_"
 KEY_BYTES = 32
 SHOWN_CHARACTERS = 12
@@ -94,8 +97,11 @@ class EnrolmentKey(models.Model):
 
     @classmethod
     def issue(cls, name: str, **fields: object) -> tuple[EnrolmentKey, str]:
-        """A new key's record and the key itself, which cannot be had again."""
-        key = KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
+        """A new key's record and the key itself, which cannot be had again.
+
+        With it a node gets the public key by which it knows the coordinator's plans.
+        """
+        key = KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES) + KEY_SEPARATOR + signer().public_key
         return cls.adopt(name, key, **fields), key
 
     @classmethod

@@ -21,6 +21,7 @@ from fdist_site.local.processes import LocalError, ProcessGroup, free_port, wait
 from fdist_site.local.redis_server import RedisServer, connect
 from nodes.agent.command_line import worker_argv, worker_environment
 from transfers.scheduler import Scheduler
+from transfers.signing import KEY_SEPARATOR, Signer
 
 PROJECT = Path(__file__).resolve().parents[2]
 USER = "demo"
@@ -80,7 +81,8 @@ class LocalFleet:
         self.cell = f"local-{secrets.token_hex(3)}" if redis_url else "main"
         self._redis_url = redis_url
         self._database_url = database_url or f"sqlite:///{self.root / 'record.sqlite3'}"
-        self._enrolment_key = f"fdk_{secrets.token_urlsafe(32)}"
+        self._signing_key = secrets.token_urlsafe(32)
+        self._enrolment_key = f"fdk_{secrets.token_urlsafe(32)}{KEY_SEPARATOR}{Signer(self._signing_key).public_key}"
         self._bootstrap: subprocess.Popen[str] | None = None
         self._token = ""
         self.password = ""
@@ -142,6 +144,7 @@ class LocalFleet:
             "DJANGO_SETTINGS_MODULE": "fdist_site.settings",
             "DATABASE_URL": self._database_url,
             "FDIST_STATE_DIR": str(self.root / "state"),
+            "FDIST_SIGNING_KEY": self._signing_key,
         }
 
     @property

@@ -84,9 +84,8 @@ class Agent:
         self.bucket_limiter = TokenBucket(self.caps["gcs_rate"])
         self._chores = ThreadPool("chore")
         self._movers = ThreadPool("mover")
-        self.book = JobBook(
-            self.session, Keeper(self.session, config.data_dir, self._stopping, self._job_changed), self._chores
-        )
+        keeper = Keeper(self.session, config.data_dir, config.coordinator_keys, self._stopping, self._job_changed)
+        self.book = JobBook(self.session, keeper, self._chores)
         mover = Mover(
             config.name,
             LazyBucket(config.gcs_project, config.gcs_endpoint),
@@ -121,6 +120,8 @@ class Agent:
     def start(self) -> None:
         """Start the shard server, then register and beat; waits for neither."""
         say(logger, logging.INFO, "agent starts", node=self.node, pid=os.getpid(), data=self.config.data_dir)
+        if not self.config.coordinator_keys:
+            say(logger, logging.WARNING, "no key of the coordinator is known: plans are not checked", node=self.node)
         self.server.start()
         self._starter.start()
 

@@ -12,6 +12,7 @@ class AgentConfig:
     """Everything that an agent is told at its start. Rates are bits a second, None is unlimited.
 
     listen_host: the interface that the shard server binds. advertise_host: the name under which peers reach it.
+    coordinator_keys: public keys, by one of which a plan has to be signed; with none, plans are taken as they are.
     shard_port: 0 lets the system choose. idle_seconds: how long a drain stays parked before it ends.
     """
 
@@ -21,6 +22,7 @@ class AgentConfig:
     name: str
     data_dir: Path
     enrolment_key: str = field(repr=False)
+    coordinator_keys: tuple[str, ...] = ()
     listen_host: str = "127.0.0.1"
     advertise_host: str = "127.0.0.1"
     shard_port: int = 0

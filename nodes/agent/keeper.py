@@ -8,33 +8,42 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import redis
 
-from nodes.agent.job import LocalJob, Stage
+from nodes.agent.job import LocalJob, Stage, read_plan
 from nodes.agent.log import say
 from nodes.agent.session import Session
 from transfers.dataplane.store import FileProblem, Store
-from transfers.errors import Cancelled, DiskFull, FdistError, NoSuchJob, PlanError, StaleNode, StoreError
+from transfers.errors import Cancelled, DiskFull, FdistError, NoSuchJob, PlanError, StaleNode, StoreError, Tampered
 
 logger = logging.getLogger(__name__)
 
 QUIET_TIMEOUT = 30.0  # seconds that movers get to stop; they look at each buffer
-HOPELESS = (DiskFull, StoreError, PlanError)  # this node cannot have the job, whoever asks again
+HOPELESS = (DiskFull, StoreError, PlanError, Tampered)  # this node cannot have the job, whoever asks again
 
 
 class Keeper:
-    """changed: called with a job whenever a chore has changed what the dispatcher may do for it."""
+    """changed: called with a job whenever a chore has changed what the dispatcher may do for it.
+
+    coordinator_keys: public keys, by one of which a plan has to be signed.
+    """
 
     def __init__(
-        self, session: Session, data_dir: Path, stopping: threading.Event, changed: Callable[[LocalJob], None]
+        self,
+        session: Session,
+        data_dir: Path,
+        coordinator_keys: Sequence[str],
+        stopping: threading.Event,
+        changed: Callable[[LocalJob], None],
     ) -> None:
         self._session = session
         self._scheduler = session.scheduler
         self._node = session.node
         self._data_dir = data_dir
+        self._coordinator_keys = coordinator_keys
         self._stopping = stopping
         self._changed = changed
 
@@ -46,7 +55,7 @@ class Keeper:
                 plan = self._scheduler.plan(job.id)
                 if plan is None:
                     raise NoSuchJob(f"the scheduler has no plan of job {job.id}")
-                job.prepare(self._data_dir, plan, self._stopping)
+                job.prepare(self._data_dir, read_plan(job.id, plan, self._coordinator_keys), self._stopping)
                 held = len(job.store.verified)
                 self._say(logging.INFO, "job opened", job, shards=job.store.layout.shard_count, held=held)
             job.take_late()  # all that is verified goes along

@@ -26,6 +26,7 @@ from transfers.errors import (
     SourceChanged,
     SourceRefused,
     StoreError,
+    Tampered,
 )
 
 logger = logging.getLogger(__name__)
@@ -133,7 +134,7 @@ class Mover:
         except SourceChanged as error:
             self._fail_job(transfer, str(error))
             return Ending("failed", why="changed", error=str(error))
-        except SourceRefused as error:
+        except (SourceRefused, Tampered) as error:
             self._give_up(transfer, str(error))
             return Ending("failed", why="refused", error=str(error))
         except (DiskFull, StoreError) as error:
@@ -147,6 +148,7 @@ class Mover:
 
     def _move(self, transfer: Transfer) -> Ending:
         store, shard = transfer.job.store, transfer.shard
+        transfer.job.check_digest(shard, transfer.assignment.digest)
         held = store.state.crc(shard) if store.state.status(shard) == VERIFIED else None
         if held is not None and not transfer.assignment.confirm and transfer.assignment.digest in (None, held):
             transfer.received = store.layout.shard_range(shard)[1]
