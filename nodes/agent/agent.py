@@ -21,6 +21,7 @@ from nodes.agent.drain import Assigned, Changed, Drain, Registered
 from nodes.agent.inbox import Inbox
 from nodes.agent.job import LocalJob
 from nodes.agent.keeper import Keeper
+from nodes.agent.keeping import Keeping
 from nodes.agent.log import say
 from nodes.agent.mover import Line, Mover
 from nodes.agent.pulse import Pulse
@@ -52,7 +53,7 @@ class Agent:
     def __init__(self, config: AgentConfig) -> None:
         self.config = config
         self.node = config.name
-        self.store = Store(config.data_dir)
+        self.store = Store(config.data_dir, config.reuse)
         self._claim = _claim(config.data_dir)
         self._ticket_key = secrets.token_hex(TICKET_KEY_BYTES)
         self._stop_asked = False
@@ -84,8 +85,19 @@ class Agent:
         self.bucket_limiter = TokenBucket(self.caps["gcs_rate"])
         self._chores = ThreadPool("chore")
         self._movers = ThreadPool("mover")
-        keeper = Keeper(self.session, config.data_dir, config.coordinator_keys, self._stopping, self._job_changed)
+        keeper = Keeper(self.session, self.store, config.coordinator_keys, self._stopping, self._job_changed)
         self.book = JobBook(self.session, keeper, self._chores)
+        self.keeping = Keeping(
+            self.store,
+            config.quota,
+            self.book,
+            self.scheduler,
+            self.redis,
+            cell=config.cell,
+            node=config.name,
+            caps=self.caps.ordered,
+            clock=self._clock,
+        )
         mover = Mover(
             config.name,
             LazyBucket(config.gcs_project, config.gcs_endpoint),
@@ -194,6 +206,7 @@ class Agent:
     # --- what others tell us, each in its own thread
 
     def _job_changed(self, _job: LocalJob) -> None:
+        self.keeping.changed()
         self.drain_loop.post(Changed())
 
     def _delivered(self, assignments: Sequence[Assignment]) -> None:
@@ -207,6 +220,7 @@ class Agent:
             self.drain_loop.post(Registered(epoch))
             self._inbox.open(epoch)
         self.book.want(jobs)
+        self.keeping.changed()
         self._ensure_drain()
 
     def _answered(self, reply: HeartbeatReply) -> None:
@@ -221,6 +235,8 @@ class Agent:
                 self.book.obey(order)
         self.book.want(reply.jobs)
         self.book.retry_late()
+        if self.keeping.due:
+            self._chores.submit(self.keeping.tell)
         self._ensure_drain()
 
     def _apply_caps(self, caps: Mapping[str, int]) -> None:
@@ -228,6 +244,7 @@ class Agent:
         self.server.set_uploads(caps["upload_slots"])
         self.download_limiter.set_rate(caps["download_rate"])
         self.bucket_limiter.set_rate(caps["gcs_rate"])
+        self.keeping.changed()
         self.drain_loop.post(Changed())  # there may be more slots
 
     def _server_moved(self) -> None:

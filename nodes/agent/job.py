@@ -8,12 +8,11 @@ import threading
 import time
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nodes.agent.gaps import GapTrace
 from transfers.dataplane.layout import Layout
-from transfers.dataplane.store import JobStore
+from transfers.dataplane.store import JobStore, Store
 from transfers.errors import PlanError, Tampered
 from transfers.signing import open_signed
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from nodes.agent.transfer import Transfer
 
 PLAN_VERSION = 1
+BAD_READS = 2  # of one shard from the bucket, until what it gives is taken to be what it has
 
 
 class Stage(enum.Enum):
@@ -66,6 +66,7 @@ class LocalJob:
         self._changed = threading.Condition()
         self._transfers: set[Transfer] = set()
         self._late: dict[int, int] = {}
+        self._bad_reads: dict[int, int] = {}
 
     @property
     def store(self) -> JobStore:
@@ -85,13 +86,13 @@ class LocalJob:
         """Whether it stands there now; other threads move it on."""
         return self.stage is stage
 
-    def prepare(self, data_dir: Path, plan: Plan, stopping: threading.Event) -> None:
+    def prepare(self, stores: Store, plan: Plan, stopping: threading.Event) -> None:
         """Make room, prove what an earlier run left. Raises DiskFull, StoreError or Cancelled."""
 
         def cancelled() -> bool:
             return self.gone or stopping.is_set()
 
-        store = JobStore(data_dir, self.id, plan.layout, plan.destination)
+        store = stores.create(self.id, plan.layout, plan.destination)
         store.prepare(cancelled)
         store.reverify(cancelled=cancelled)
         self._digests = plan.digests
@@ -104,6 +105,12 @@ class LocalJob:
                 f"Redis says that shard {shard} of job {self.id} has the crc32c {digest:08x}, and the coordinator "
                 f"signed {self._digests[shard]:08x}: it was changed in Redis"
             )
+
+    def may_read_again(self, shard: int) -> bool:
+        """Counts a bad read of a shard from the bucket; False when there were too many."""
+        with self._changed:
+            self._bad_reads[shard] = self._bad_reads.get(shard, 0) + 1
+            return self._bad_reads[shard] <= BAD_READS
 
     def begin(self, transfer: Transfer) -> bool:
         """A transfer starts; False when the job takes no more."""

@@ -9,11 +9,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
 import redis
 
-from nodes.agent.job import LocalJob, Stage, read_plan
+from nodes.agent.job import UNFINISHED, LocalJob, Stage, read_plan
 from nodes.agent.log import say
 from nodes.agent.session import Session
 from transfers.dataplane.store import FileProblem, Store
@@ -34,7 +33,7 @@ class Keeper:
     def __init__(
         self,
         session: Session,
-        data_dir: Path,
+        stores: Store,
         coordinator_keys: Sequence[str],
         stopping: threading.Event,
         changed: Callable[[LocalJob], None],
@@ -42,7 +41,7 @@ class Keeper:
         self._session = session
         self._scheduler = session.scheduler
         self._node = session.node
-        self._data_dir = data_dir
+        self._stores = stores
         self._coordinator_keys = coordinator_keys
         self._stopping = stopping
         self._changed = changed
@@ -55,9 +54,10 @@ class Keeper:
                 plan = self._scheduler.plan(job.id)
                 if plan is None:
                     raise NoSuchJob(f"the scheduler has no plan of job {job.id}")
-                job.prepare(self._data_dir, read_plan(job.id, plan, self._coordinator_keys), self._stopping)
+                job.prepare(self._stores, read_plan(job.id, plan, self._coordinator_keys), self._stopping)
                 held = len(job.store.verified)
                 self._say(logging.INFO, "job opened", job, shards=job.store.layout.shard_count, held=held)
+            self._stores.shelf.want(job.id)
             job.take_late()  # all that is verified goes along
             self._announce(job, epoch, job.store.held())
             job.announced = epoch
@@ -92,17 +92,21 @@ class Keeper:
         self._do(job, "close", lambda epoch: self._close(job, epoch))
 
     def drop(self, job: LocalJob, shards: Iterable[int]) -> None:
-        """The scheduler found these shards to be wrong and counts them no more: forget their bytes."""
-        with job.chores:
-            if not job.prepared or job.gone:
-                return
-            dropped = {shard for shard in shards if 0 <= shard < job.store.layout.shard_count}
-            job.wait_for(job.stop("dropped", dropped), QUIET_TIMEOUT)
-            for shard in dropped & job.store.verified:  # what is not verified is not trusted anyway
-                job.store.drop(shard)
+        """The scheduler has found copies of these shards to be wrong: have it judge ours, and drop what it refuses.
+
+        The order may come late, when the right bytes are here already; only their digest tells.
+        """
+        wanted = frozenset(shards)
+
+        def chore(epoch: int) -> None:
+            if not job.prepared or job.announced != epoch:
+                return  # the announcement that is due tells all
+            self._announce(job, epoch, {shard: crc for shard, crc in job.store.held().items() if shard in wanted})
             job.reopen()
-            self._say(logging.WARNING, "shards dropped", job, shards=sorted(dropped))
-        self._changed(job)
+            if job.store.complete:
+                self._close(job, epoch)
+
+        self._do(job, "drop", chore)
 
     def verify(self, job: LocalJob) -> None:
         """Read everything again; damaged shards are fetched anew."""
@@ -135,6 +139,34 @@ class Keeper:
             else:
                 self._say(logging.INFO, "job purged" if placed_too else "job discarded", job)
         self._changed(job)
+
+    def pin(self, job: str, pinned: bool) -> None:
+        """Keep a job from eviction, or let it go again."""
+        try:
+            found = self._stores.shelf.pin(job, pinned)
+        except (StoreError, DiskFull) as error:
+            say(logger, logging.ERROR, "job not pinned", node=self._node, job=job, error=error)
+        else:
+            say(logger, logging.INFO, "job pinned" if pinned else "job unpinned", node=self._node, job=job, found=found)
+
+    def evict(self, job: LocalJob) -> bool:
+        """Delete a job that has ended, to make room; False when it is in use, or nobody can be told."""
+        # Whoever works on it may itself be waiting for room: so this must not wait.
+        if not job.chores.acquire(blocking=False):
+            return False
+        try:
+            if job.prepared and job.stage in UNFINISHED:
+                return False
+            self._scheduler.withdraw(job.id, [self._node])  # nobody is sent here for it from now on
+            job.leave_for(Stage.GONE)
+            self._delete_files(job, placed_too=True)
+        except (redis.RedisError, FdistError) as error:
+            self._say(logging.ERROR, "job not evicted", job, error=error)
+            return False
+        finally:
+            job.chores.release()
+        self._say(logging.INFO, "job evicted", job)
+        return True
 
     def give_up(self, job: LocalJob, error: str) -> None:
         """This node cannot have the job: tell the scheduler why."""
@@ -182,20 +214,17 @@ class Keeper:
         self._say(logging.INFO, f"job handovers {job.gaps.summary()}", job)
 
     def _delete_files(self, job: LocalJob, *, placed_too: bool) -> None:
-        store = job.store if job.prepared else Store(self._data_dir).open(job.id)
+        store = job.store if job.prepared else self._stores.open(job.id)
         if placed_too:
-            if not job.prepared:
-                store.prepare()
             store.purge()
         else:
             store.discard()
 
     def _announce(self, job: LocalJob, epoch: int, held: dict[int, int]) -> None:
         reply = self._scheduler.announce(job.id, self._node, epoch, held)
-        for shard in reply.rejected:
-            job.store.drop(shard)
-        if reply.rejected:
-            self._say(logging.WARNING, "announced shards were refused", job, shards=list(reply.rejected))
+        dropped = [shard for shard in reply.rejected if job.store.drop_copy(shard, held[shard])]
+        if dropped:
+            self._say(logging.WARNING, "shards refused and dropped", job, shards=dropped)
 
     def _dispute(self, job: LocalJob, epoch: int, problems: list[FileProblem]) -> None:
         held = job.store.held()

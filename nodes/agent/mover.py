@@ -155,13 +155,18 @@ class Mover:
             return Ending("ok", crc=held)
         if held is not None:
             store.drop(shard)
+        digest = transfer.assignment.digest
+        if digest is not None and not transfer.assignment.confirm and store.take_shard(shard, digest, transfer.stopped):
+            store.mark_verified(shard, digest)
+            return Ending("ok", crc=digest)
         offset = 0 if transfer.assignment.confirm else store.received(shard)
         crc = self._fetch(transfer, offset)
         if offset and self._disagrees(transfer, crc):
             # Part of the bytes came from somebody else, so nobody can be blamed yet.
             store.drop(shard)
             crc = self._fetch(transfer, 0)
-        digest = transfer.assignment.digest
+        if transfer.from_gcs:
+            self._check_whole_files(transfer)
         if self._disagrees(transfer, crc):
             store.drop(shard)
             source = transfer.assignment.source or "the bucket"
@@ -176,6 +181,18 @@ class Mover:
         """Whether the digest is known, now that the bytes are here, and another. What confirms is itself the proof."""
         digest = transfer.assignment.digest
         return digest is not None and crc != digest and not transfer.assignment.confirm
+
+    @staticmethod
+    def _check_whole_files(transfer: Transfer) -> None:
+        """Notices a bad read before its digest becomes the shard's, where the bucket's sum is of bytes in the shard.
+
+        A shard that is read wrong again and again is passed on: then the file itself is disputed, which ends.
+        """
+        job, shard = transfer.job, transfer.shard
+        problem = job.store.wrong_whole_file(shard)
+        if problem is not None and job.may_read_again(shard):
+            job.store.drop(shard)
+            raise CorruptShard(f"shard {shard} from the bucket is wrong: {problem}")
 
     def _fetch(self, transfer: Transfer, offset: int) -> int:
         """The digest of the shard after its bytes from `offset` on have been brought here."""

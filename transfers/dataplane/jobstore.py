@@ -16,15 +16,30 @@ from transfers.dataplane import disk, parts, placement, proof
 from transfers.dataplane.folder import JobFolder
 from transfers.dataplane.layout import Layout
 from transfers.dataplane.placement import FileProblem
+from transfers.dataplane.reuse import Donors, Reuse
+from transfers.dataplane.room import MakeRoom, unlimited
 from transfers.dataplane.shardstate import PARTIAL, RECEIVING, VERIFIED, WHOLE, ShardState
+from transfers.dataplane.taking import FileTaker, copy_shard
 from transfers.dataplane.writer import ShardWriter, shard_crc
 from transfers.errors import Cancelled, CorruptShard, NoSuchJob, StoreError
 
 
 class JobStore:
-    """One job on this node. Call `prepare` first, and `reverify` after a restart."""
+    """One job on this node. Call `prepare` first, and `reverify` after a restart.
 
-    def __init__(self, data_dir: Path, job: str, layout: Layout, destination: str) -> None:
+    make_room: asked before disk space is taken. reuse: whether, and how, content is taken from other jobs' files.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        job: str,
+        layout: Layout,
+        destination: str,
+        *,
+        make_room: MakeRoom = unlimited,
+        reuse: Reuse = "link",
+    ) -> None:
         self.folder = JobFolder(Path(data_dir), job, layout, destination)
         self.job = job
         self.layout = layout
@@ -34,6 +49,9 @@ class JobStore:
         self._proving: set[int] = set()
         self._verified: set[int] = set()
         self._state: ShardState | None = None
+        self._make_room = make_room
+        self._reuse = reuse
+        self._donors: Donors | None = None
 
     @property
     def state(self) -> ShardState:
@@ -44,9 +62,9 @@ class JobStore:
     def prepare(self, cancelled: Callable[[], bool] | None = None) -> None:
         """Makes room for the job, or takes up what an earlier run left; then says of which shards it holds bytes.
 
-        Files that are at the destination already, with the same size and crc32c, are taken as they are and count as
-        held. Raises DiskFull before anything was written when the rest does not fit, StoreError when the data
-        directory cannot be used, Cancelled.
+        Files that are at the destination already, or in other jobs on this node, with the same size and crc32c, are
+        taken as they are and count as held. Raises DiskFull before anything was written when the rest does not fit,
+        StoreError when the data directory cannot be used, Cancelled.
         """
         if self._state is not None and not self._state.closed:
             return
@@ -66,10 +84,19 @@ class JobStore:
                 touched.update(self.layout.shards_of_file(file))
             else:
                 missing.append(file)
-        self._make_parts(missing)
+        taken = self._take_files(missing, cancelled)
+        touched.update(shard for file in taken for shard in self.layout.shards_of_file(file))
+        self._make_parts([file for file in missing if file not in taken])
         for shard in sorted(touched):
             proof.credit_placed(self.folder, state, shard)
         self._settle()
+
+    def attach(self) -> bool:
+        """Takes up what an earlier run left, as it is and only to remove it; False when that cannot be read."""
+        if self._state is None:
+            with suppress(StoreError, OSError):
+                self._state = self.folder.open_state(writable=True)
+        return self._state is not None
 
     def reverify(
         self, shards: Iterable[int] | None = None, cancelled: Callable[[], bool] | None = None
@@ -156,6 +183,43 @@ class JobStore:
         unproven = {s.index for s in self.layout.file_segments(shard) if self.layout.files[s.index].crc32c is None}
         self._repair(file for file in sorted(unproven) if self.state.is_placed(file))
 
+    def drop_copy(self, shard: int, crc: int) -> bool:
+        """Drops a verified shard that still has this digest; False when another copy came, or comes, in its place."""
+        with self._lock:
+            self._lock.wait_for(lambda: shard not in self._proving)
+            if shard not in self._verified or self.state.crc(shard) != crc:
+                return False
+            self.drop(shard)
+            return True
+
+    def wrong_whole_file(self, shard: int) -> FileProblem | None:
+        """A file that lies within a shard and whose bytes, as they came, are not the bucket's."""
+        for segment in self.layout.file_segments(shard):
+            if segment.length == self.layout.files[segment.index].size:
+                problem = placement.check_file(self.folder, self.state, segment.index)
+                if problem is not None:
+                    return problem
+        return None
+
+    def take_shard(self, shard: int, digest: int, cancelled: Callable[[], bool]) -> bool:
+        """Copies a shard with this digest from files of other jobs on this node, if they have it; reads what it copies.
+
+        True when all its bytes are here, ready for `mark_verified`. Raises Cancelled, DiskFull or StoreError.
+        """
+        if self._reuse == "off" or self.received(shard):
+            return False
+        pieces = self._other_files().of_shard(self.layout, shard, digest)
+        if pieces is None:
+            return False
+        writer = self.writer(shard)
+        try:
+            right = copy_shard(pieces, writer, cancelled) == digest
+        finally:
+            writer.abort(keep=False)
+        if not right:
+            self.state.reset(shard)
+        return right
+
     @property
     def verified(self) -> frozenset[int]:
         with self._lock:
@@ -211,8 +275,9 @@ class JobStore:
 
     def purge(self) -> None:
         """Forget the job and delete the files that it placed."""
-        with self._placing:
-            placement.remove_placed(self.folder, self.state)
+        if self.attach():
+            with self._placing:
+                placement.remove_placed(self.folder, self.state)
         self.discard()
 
     def _describe(self) -> None:
@@ -236,11 +301,24 @@ class JobStore:
 
     def _make_parts(self, files: list[int]) -> None:
         """Makes room for files; a part that is new has no bytes, whatever was known of the one before it."""
-        parts.reserve(self.folder, files)
+        with self._make_room(self.job, sum(self.layout.files[file].size for file in files)):
+            parts.reserve(self.folder, files)
         for file in files:
             for shard in self.layout.shards_of_file(file):
                 if self.state.received(shard):
                     self._reset(shard)
+
+    def _other_files(self) -> Donors:
+        if self._donors is None:
+            self._donors = Donors(self.folder.data_dir, self.job)
+        return self._donors
+
+    def _take_files(self, files: list[int], cancelled: Callable[[], bool] | None) -> set[int]:
+        """Puts files in their places that other jobs on this node have."""
+        if self._reuse == "off" or not files:
+            return set()
+        taker = FileTaker(self.folder, self.state, self._reuse, self._make_room)
+        return taker.take(files, self._other_files(), cancelled)
 
     def _settle(self) -> None:
         """Takes up the state of an earlier process: nobody is writing now."""
