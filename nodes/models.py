@@ -28,7 +28,7 @@ class NodeState(models.TextChoices):
 
 
 class Node(models.Model):
-    """A server of the fleet. All but `draining` is a copy of what the node told the scheduler."""
+    """A server of the fleet. All but `draining` is a copy of what the node told."""
 
     cell = models.CharField(max_length=63, default="main", editable=False)
     name = models.CharField(max_length=63)
@@ -39,6 +39,9 @@ class Node(models.Model):
     epoch = models.BigIntegerField(default=0, help_text="number of this start of the node")
     disk_total = models.BigIntegerField(default=0)
     disk_free = models.BigIntegerField(default=0)
+    quota = models.BigIntegerField(null=True, blank=True, help_text="bytes for all jobs together, if limited")
+    used = models.BigIntegerField(default=0, help_text="bytes that its jobs take")
+    evictable = models.BigIntegerField(default=0, help_text="bytes of jobs that make room when another needs it")
     upload_slots = models.PositiveIntegerField(default=0)
     download_slots = models.PositiveIntegerField(default=0)
     gcs_slots = models.PositiveIntegerField(default=0)

@@ -92,7 +92,7 @@ class JobBook:
             return
         say(logger, logging.INFO, "order", node=self._session.node, job=name, op=operation)
         if operation in ("pin", "unpin"):
-            self._pool.submit(lambda: self._keeper.pin(name, operation == "pin"))
+            self._pool.submit(lambda: self._keeper.pin(LocalJob(name), operation == "pin"))
             return
         job = self._find(name) or LocalJob(name)
         if operation in ("cancel", "purge"):

@@ -140,14 +140,15 @@ class Keeper:
                 self._say(logging.INFO, "job purged" if placed_too else "job discarded", job)
         self._changed(job)
 
-    def pin(self, job: str, pinned: bool) -> None:
+    def pin(self, job: LocalJob, pinned: bool) -> None:
         """Keep a job from eviction, or let it go again."""
         try:
-            found = self._stores.shelf.pin(job, pinned)
+            found = self._stores.shelf.pin(job.id, pinned)
         except (StoreError, DiskFull) as error:
-            say(logger, logging.ERROR, "job not pinned", node=self._node, job=job, error=error)
+            self._say(logging.ERROR, "job not pinned", job, error=error)
         else:
-            say(logger, logging.INFO, "job pinned" if pinned else "job unpinned", node=self._node, job=job, found=found)
+            self._say(logging.INFO, "job pinned" if pinned else "job unpinned", job, found=found)
+        self._changed(job)
 
     def evict(self, job: LocalJob) -> bool:
         """Delete a job that has ended, to make room; False when it is in use, or nobody can be told."""

@@ -111,9 +111,12 @@ class Fleet:
     def payload(self, sizes: Mapping[str, int], shard_size: int = MB, seed: int = 1) -> Payload:
         """Random files of these sizes, put in the bucket."""
         chance = random.Random(seed)
+        return self.put({name: chance.randbytes(size) for name, size in sorted(sizes.items())}, shard_size)
+
+    def put(self, contents: Mapping[str, bytes], shard_size: int = MB) -> Payload:
+        """Files with these contents, put in the bucket."""
         self.gcs.bucket(BUCKET)
         prefix = f"p-{uuid.uuid4().hex[:8]}/"
-        contents = {name: chance.randbytes(size) for name, size in sorted(sizes.items())}
         objects, files = [], []
         for name, data in contents.items():
             blob = self.gcs.put(BUCKET, prefix + name, data)

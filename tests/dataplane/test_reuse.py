@@ -1,4 +1,4 @@
-"""What other jobs have on this node is taken from them: proven by reading, shared where the disk can, never on trust."""
+"""What other jobs have here is taken from them: proven by reading, shared where the disk can, never on trust."""
 
 import random
 from pathlib import Path
