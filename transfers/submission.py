@@ -215,7 +215,7 @@ def purge(job: Job, links: Links | None = None) -> int:
 
 
 def pin(job: Job, links: Links | None = None) -> None:
-    """Nodes keep the job's files, whatever else needs room, until it is unpinned or purged. Raises InvalidTransition."""
+    """Nodes keep the job's files, whatever needs room, until it is unpinned or purged. Raises InvalidTransition."""
     if job.purged_at is not None:
         raise InvalidTransition(f"the files of job {job.id.hex} were removed: there is nothing to pin")
     _set_pinned(job, True, links)

@@ -110,7 +110,7 @@ def test_a_second_job_with_the_same_content_moves_no_byte(fleet: Fleet) -> None:
 
 
 def test_equal_shards_of_a_new_version_move_only_out_of_the_bucket(fleet: Fleet) -> None:
-    """Once their digests are known, by the one node that read them, every other node takes them from the old version."""
+    """Once a shard's digest is known, by the one node that read it, all others take it from the old version."""
     fleet.start_all(["n1", "n2", "n3"])
     old = fleet.payload({"a": 8 * MB})
     fleet.wait_state(fleet.submit(old, list(fleet.agents), destination="models/v1"), "complete")

@@ -88,8 +88,9 @@ def test_pinned_and_open_jobs_stay_and_nothing_goes_in_vain(node: Callable[..., 
     assert n.shelf.pin(JOBS[0], True)
     n.open.add(JOBS[1])
     with pytest.raises(
-        DiskFull, match=r"needs 0\.20 MB more; the quota of this node is 0\.30 MB with 0\.30 MB used, of which pinned "
-        r"jobs hold 0\.10 MB and open ones 0\.10 MB"
+        DiskFull,
+        match=r"needs 0\.20 MB more; the quota of this node is 0\.30 MB with 0\.30 MB used, of which pinned "
+        r"jobs hold 0\.10 MB and open ones 0\.10 MB",
     ):
         n.add(3, size=2 * SIZE)
     assert n.evicted == [] and set(n.there()) >= {0, 1, 2}

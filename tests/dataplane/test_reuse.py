@@ -1,11 +1,16 @@
 """What other jobs have here is taken from them: proven by reading, shared where the disk can, never on trust."""
 
+import os
 import random
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from transfers.dataplane.digest import crc32c
+from transfers.dataplane.disk import free_bytes
 from transfers.dataplane.layout import Layout, OriginObject, PayloadFile
 from transfers.dataplane.reuse import Reuse
 from transfers.dataplane.store import JobStore, Store
@@ -88,6 +93,40 @@ def test_a_purge_of_one_job_leaves_the_other_whole(tmp_path: Path, reuse: Reuse,
     assert not other.exists()
 
 
+@pytest.fixture
+def cloning_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system on which two files can share blocks."""
+    image, folder = tmp_path / "image", tmp_path / "disk"
+    mkfs = next((found for name in ("mkfs.xfs", "mkfs.btrfs") if (found := shutil.which(name))), None)
+    if os.geteuid() != 0 or mkfs is None:
+        pytest.skip("only root with mkfs.xfs or mkfs.btrfs can make such a disk")
+    with image.open("wb") as file:
+        file.truncate(400 << 20)
+    folder.mkdir()
+    subprocess.run([mkfs, str(image)], check=True, capture_output=True)
+    if subprocess.run(["mount", "-o", "loop", str(image), str(folder)], check=False, capture_output=True).returncode:
+        pytest.skip("this machine cannot mount it")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("reuse", ["link", "copy"])
+def test_where_the_disk_can_clone_both_files_are_of_their_own_and_share_their_blocks(
+    cloning_disk: Path, reuse: Reuse
+) -> None:
+    payload = Payload({"model": 40 << 20}, 8 << 20)
+    placed(payload, cloning_disk)
+    os.sync()
+    free = free_bytes(cloning_disk)
+    second(payload, cloning_disk, reuse)
+    os.sync()
+    assert free - free_bytes(cloning_disk) < 8 << 20
+    one, other = cloning_disk / "models/v1/model", cloning_disk / "models/v2/model"
+    assert one.stat().st_ino != other.stat().st_ino
+    flip(one, 100)
+    assert other.read_bytes() == payload.data["model"]
+
+
 def test_what_is_off_is_not_taken(tmp_path: Path) -> None:
     payload = mixed_payload()
     placed(payload, tmp_path)
@@ -100,7 +139,7 @@ def test_a_file_that_rotted_or_was_changed_is_not_taken(tmp_path: Path) -> None:
     payload = mixed_payload()
     placed(payload, tmp_path)
     flip(tmp_path / "models/v1/big-0.bin", 100_000)  # its time and size are as they were
-    (tmp_path / "models/v1/big-1.bin").write_bytes(payload.data["big-1.bin"])  # the same bytes, and not those we know
+    (tmp_path / "models/v1/big-1.bin").write_bytes(payload.data["big-1.bin"])  # not as it was put there
     store = second(payload, tmp_path)
     assert not store.state.is_placed(0) and not store.state.is_placed(1)
     assert all(store.state.is_placed(file) for file in range(3, len(payload.data)))
@@ -123,7 +162,9 @@ def test_repairing_a_shared_file_leaves_the_other_jobs_name_alone(tmp_path: Path
     payload.check_placed(tmp_path / "models/v1")
     again = Store(tmp_path).create(SECOND, payload.layout, "models/v2")
     again.prepare()
-    assert set(range(payload.layout.shard_count)) - set(again.reverify()) == {1}  # it has the damage still, and finds it
+    assert set(range(payload.layout.shard_count)) - set(again.reverify()) == {
+        1
+    }  # it has the damage still, and finds it
 
 
 def versions(change: int) -> tuple[Payload, Payload]:

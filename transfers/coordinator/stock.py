@@ -79,9 +79,7 @@ class Stock:
             row.state, row.shards_held = JobNodeState.EVICTED, 0
             row.error = "evicted: another job needed the room" if evicted else "its files are no longer on the node"
             events.append(
-                JobEvent(
-                    job_id=row.job_id, at=timezone.now(), kind=JobEventKind.EVICTED, node=row.node, why=row.error
-                )
+                JobEvent(job_id=row.job_id, at=timezone.now(), kind=JobEventKind.EVICTED, node=row.node, why=row.error)
             )
             logger.info("evicted job=%s node=%s reason=%s", row.job_id.hex, row.node.name, row.error)
         with transaction.atomic():

@@ -79,10 +79,11 @@ class Quota:
     def _full(self, job: str, need: int, kept: list[KeptJob]) -> DiskFull:
         others = [each for each in kept if each.job != job]
         pinned = sum(each.size for each in others if each.pinned)
-        is_open = sum(each.size for each in others if not each.pinned and self._is_open(each.job))
+        in_use = sum(each.size for each in others if not each.pinned and self._is_open(each.job))
+        used = sum(each.size for each in kept)
         return DiskFull(
             f"job {job} needs {gigabytes(need)} more; the quota of this node is {gigabytes(self.quota or 0)} with "
-            f"{gigabytes(sum(each.size for each in kept))} used, of which pinned jobs hold {gigabytes(pinned)} and "
-            f"open ones {gigabytes(is_open)}, and {self._data_dir} has {gigabytes(free_bytes(self._data_dir))} free; unpin "
-            "or purge a job, raise the quota or exclude the node"
+            f"{gigabytes(used)} used, of which pinned jobs hold {gigabytes(pinned)} and open ones {gigabytes(in_use)}, "
+            f"and {self._data_dir} has {gigabytes(free_bytes(self._data_dir))} free; unpin or purge a job, raise the "
+            "quota or exclude the node"
         )
