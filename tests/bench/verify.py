@@ -73,7 +73,9 @@ def best(work: Callable[[], object], before: Callable[[], object], runs: int) ->
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gb", type=float, default=2.0, help="size of the job (default 2)")
-    parser.add_argument("--dir", type=Path, help="where to put it: the disk that is measured (default: a temporary one)")
+    parser.add_argument(
+        "--dir", type=Path, help="where to put it: the disk that is measured (default: a temporary one)"
+    )
     parser.add_argument("--runs", type=int, default=3, help="the best of so many counts (default 3)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.dir) as folder:
@@ -90,9 +92,7 @@ def main() -> None:
 
         print(f"| {options.gb:g} GB, best of {options.runs} | warm, GB/s | cold, GB/s |\n| --- | ---: | ---: |")
         for name, work in (("verify", verify), ("cat", run("cat")), ("sha256sum", run("sha256sum"))):
-            rates = [
-                options.gb / best(work, before, options.runs) for before in (lambda: None, lambda: forget(files))
-            ]
+            rates = [options.gb / best(work, before, options.runs) for before in (lambda: None, lambda: forget(files))]
             print(f"| {name} | {rates[0]:.2f} | {rates[1]:.2f} |", flush=True)
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,12 +17,15 @@ from transfers.dataplane import disk, parts, placement, proof
 from transfers.dataplane.folder import JobFolder
 from transfers.dataplane.layout import Layout
 from transfers.dataplane.placement import FileProblem
-from transfers.dataplane.reuse import Donors, Reuse
+from transfers.dataplane.reuse import Reuse
 from transfers.dataplane.room import MakeRoom, unlimited
 from transfers.dataplane.shardstate import PARTIAL, RECEIVING, VERIFIED, WHOLE, ShardState
-from transfers.dataplane.taking import FileTaker, copy_shard
+from transfers.dataplane.taking import Taker, copy_shard
 from transfers.dataplane.writer import ShardWriter, shard_crc
-from transfers.errors import Cancelled, CorruptShard, NoSuchJob, StoreError
+from transfers.errors import Cancelled, CorruptShard, StoreError
+
+_PROVED_AT_ONCE = 2
+"""Shards read at once: while one is summed the other is read, which keeps a disk busy."""
 
 
 class JobStore:
@@ -45,13 +49,13 @@ class JobStore:
         self.layout = layout
         self._lock = threading.Condition()
         self._placing = threading.Lock()
+        self._repairing = threading.Lock()
         self._writing: set[int] = set()
         self._proving: set[int] = set()
         self._verified: set[int] = set()
         self._state: ShardState | None = None
         self._make_room = make_room
-        self._reuse = reuse
-        self._donors: Donors | None = None
+        self._taker = Taker(self.folder, reuse, make_room)
 
     @property
     def state(self) -> ShardState:
@@ -68,10 +72,10 @@ class JobStore:
         """
         if self._state is not None and not self._state.closed:
             return
-        self._describe()
+        self.folder.describe()
         with disk.disk_errors(self.folder.data_dir, f"look at the destination of job {self.job}"):
             placement.check_way(self.folder)
-        self._state = state = self._open_state()
+        self._state = state = self.folder.open_or_make_state()
         touched: set[int] = set()
         missing: list[int] = []
         for file in range(len(self.layout.files)):
@@ -84,7 +88,7 @@ class JobStore:
                 touched.update(self.layout.shards_of_file(file))
             else:
                 missing.append(file)
-        taken = self._take_files(missing, cancelled)
+        taken = self._taker.files(state, missing, cancelled)
         touched.update(shard for file in taken for shard in self.layout.shards_of_file(file))
         self._make_parts([file for file in missing if file not in taken])
         for shard in sorted(touched):
@@ -99,33 +103,44 @@ class JobStore:
         return self._state is not None
 
     def reverify(
-        self, shards: Iterable[int] | None = None, cancelled: Callable[[], bool] | None = None
+        self, shards: Sequence[int] | None = None, cancelled: Callable[[], bool] | None = None
     ) -> dict[int, int]:
         """Proves what the state says by reading and summing; gives the digest of every shard that is proven.
 
         What does not agree is dropped, and a placed file with damaged bytes is taken back from its destination.
         shards: only these; by default all. Cost: one read of what has arrived.
         """
-        proven: dict[int, int] = {}
-        for shard in range(self.layout.shard_count) if shards is None else shards:
-            with self._lock:
-                if shard in self._writing or shard in self._proving or not self.state.received(shard):
-                    continue
-                self._proving.add(shard)  # Who wants to write it waits until it was read.
-            try:
-                result = proof.prove_shard(self.folder, self.state, shard, cancelled)
-                if self.state.closed:
-                    raise Cancelled(f"job {self.job} was discarded on this node")
-                if not result.good:
+        chosen = range(self.layout.shard_count) if shards is None else shards
+
+        def prove(some: Sequence[int]) -> dict[int, int]:
+            found = ((shard, self._prove(shard, cancelled)) for shard in some)
+            return {shard: crc for shard, crc in found if crc is not None}
+
+        with ThreadPoolExecutor(_PROVED_AT_ONCE, thread_name_prefix="prover") as pool:
+            parts_of = [chosen[at::_PROVED_AT_ONCE] for at in range(_PROVED_AT_ONCE)]
+            proven = {shard: crc for found in pool.map(prove, parts_of) for shard, crc in found.items()}
+        return {shard: crc for shard, crc in sorted(proven.items()) if shard in self._verified}
+
+    def _prove(self, shard: int, cancelled: Callable[[], bool] | None) -> int | None:
+        """Proves one shard; gives its digest if it is verified."""
+        with self._lock:
+            if shard in self._writing or shard in self._proving or not self.state.received(shard):
+                return None
+            self._proving.add(shard)  # Who wants to write it waits until it was read.
+        try:
+            result = proof.prove_shard(self.folder, self.state, shard, cancelled)
+            if self.state.closed:
+                raise Cancelled(f"job {self.job} was discarded on this node")
+            if not result.good:
+                with self._repairing:
                     self._reset(shard)
                     self._repair(result.bad_files)
-                elif self.state.status(shard) == VERIFIED:
-                    proven[shard] = self.state.crc(shard)
-            finally:
-                with self._lock:
-                    self._proving.discard(shard)
-                    self._lock.notify_all()
-        return {shard: crc for shard, crc in proven.items() if shard in self._verified}
+                return None
+            return self.state.crc(shard) if self.state.status(shard) == VERIFIED else None
+        finally:
+            with self._lock:
+                self._proving.discard(shard)
+                self._lock.notify_all()
 
     def writer(self, shard: int, offset: int = 0) -> ShardWriter:
         """The right to write a shard. offset: 0, or `received(shard)` to go on where an earlier transfer stopped."""
@@ -194,21 +209,14 @@ class JobStore:
 
     def wrong_whole_file(self, shard: int) -> FileProblem | None:
         """A file that lies within a shard and whose bytes, as they came, are not the bucket's."""
-        for segment in self.layout.file_segments(shard):
-            if segment.length == self.layout.files[segment.index].size:
-                problem = placement.check_file(self.folder, self.state, segment.index)
-                if problem is not None:
-                    return problem
-        return None
+        return placement.wrong_within(self.folder, self.state, shard)
 
     def take_shard(self, shard: int, digest: int, cancelled: Callable[[], bool]) -> bool:
         """Copies a shard with this digest from files of other jobs on this node, if they have it; reads what it copies.
 
         True when all its bytes are here, ready for `mark_verified`. Raises Cancelled, DiskFull or StoreError.
         """
-        if self._reuse == "off" or self.received(shard):
-            return False
-        pieces = self._other_files().of_shard(self.layout, shard, digest)
+        pieces = None if self.received(shard) else self._taker.pieces(shard, digest)
         if pieces is None:
             return False
         writer = self.writer(shard)
@@ -260,6 +268,8 @@ class JobStore:
                     problems.append(problem)
             if good:
                 placement.place_files(self.folder, self.state, good)
+            if self.placed:
+                self._taker.forget()
             return problems
 
     def discard(self) -> None:
@@ -280,25 +290,6 @@ class JobStore:
                 placement.remove_placed(self.folder, self.state)
         self.discard()
 
-    def _describe(self) -> None:
-        try:
-            known = JobFolder.load(self.folder.data_dir, self.job)
-        except (NoSuchJob, StoreError):
-            known = None
-        if known is None:
-            self.folder.save()
-        elif known != self.folder:
-            raise StoreError(f"job {self.job} is on this node with another layout or destination; purge it first")
-
-    def _open_state(self) -> ShardState:
-        with disk.disk_errors(self.folder.data_dir, f"open the state of job {self.job}"):
-            if self.folder.state_path.exists():
-                with suppress(StoreError):
-                    return self.folder.open_state(writable=True)
-            # None yet, or damaged: nothing is proven then, and what was placed is found by its content.
-            ShardState.create(self.folder.state_path, self.layout, self.folder.fingerprint)
-            return self.folder.open_state(writable=True)
-
     def _make_parts(self, files: list[int]) -> None:
         """Makes room for files; a part that is new has no bytes, whatever was known of the one before it."""
         with self._make_room(self.job, sum(self.layout.files[file].size for file in files)):
@@ -307,18 +298,6 @@ class JobStore:
             for shard in self.layout.shards_of_file(file):
                 if self.state.received(shard):
                     self._reset(shard)
-
-    def _other_files(self) -> Donors:
-        if self._donors is None:
-            self._donors = Donors(self.folder.data_dir, self.job)
-        return self._donors
-
-    def _take_files(self, files: list[int], cancelled: Callable[[], bool] | None) -> set[int]:
-        """Puts files in their places that other jobs on this node have."""
-        if self._reuse == "off" or not files:
-            return set()
-        taker = FileTaker(self.folder, self.state, self._reuse, self._make_room)
-        return taker.take(files, self._other_files(), cancelled)
 
     def _settle(self) -> None:
         """Takes up the state of an earlier process: nobody is writing now."""

@@ -90,6 +90,13 @@ def check_file(folder: JobFolder, state: ShardState, file: int) -> FileProblem |
     return FileProblem(file, folder.layout.files[file].name, expected, actual, shards)
 
 
+def wrong_within(folder: JobFolder, state: ShardState, shard: int) -> FileProblem | None:
+    """The first file that lies whole within a shard and whose bytes, as they came, are not the bucket's."""
+    files = folder.layout.files
+    whole = (s.index for s in folder.layout.file_segments(shard) if s.length == files[s.index].size)
+    return next((problem for file in whole if (problem := check_file(folder, state, file))), None)
+
+
 def place_files(folder: JobFolder, state: ShardState, files: Iterable[int]) -> None:
     """Moves checked files to their destination, where each appears whole or not at all.
 

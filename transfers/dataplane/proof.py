@@ -119,6 +119,7 @@ def _descriptor_crc(descriptor: int, offset: int, length: int, cancelled: Callab
         _buffers.view = memoryview(bytearray(_READ_SIZE))
     view: memoryview = _buffers.view
     crc = 0
+    os.posix_fadvise(descriptor, offset, length, os.POSIX_FADV_SEQUENTIAL)  # reads further ahead
     while length:
         if cancelled is not None and cancelled():
             raise Cancelled("proving the bytes on disk was stopped")

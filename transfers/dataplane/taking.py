@@ -25,29 +25,47 @@ _UNSUPPORTED = {errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno
 _SHARED_MODE = 0o444  # who changes a file in place would change it for every job that shares it
 
 
-class FileTaker:
-    """Whole files, for one job."""
+class Taker:
+    """Takes for one job what other jobs on this node have, if it may."""
 
-    def __init__(self, folder: JobFolder, state: ShardState, how: Reuse, make_room: MakeRoom) -> None:
+    def __init__(self, folder: JobFolder, how: Reuse, make_room: MakeRoom) -> None:
         self._folder = folder
-        self._state = state
         self._how = how
         self._make_room = make_room
+        self._known: Donors | None = None
 
-    def take(self, files: Iterable[int], donors: Donors, cancelled: Callable[[], bool] | None) -> set[int]:
+    def forget(self) -> None:
+        """Nothing more is wanted: let go of the other jobs' descriptions."""
+        self._known = None
+
+    def files(self, state: ShardState, files: Iterable[int], cancelled: Callable[[], bool] | None) -> set[int]:
         """Those of the files that other jobs have are put in their places; gives which. One read of each.
 
         Raises Cancelled, DiskFull or StoreError.
         """
-        entries = self._folder.layout.files
+        wanted = list(files)
+        if self._how == "off" or not wanted:
+            return set()
+        donors, entries = self._donors(), self._folder.layout.files
         taken = {
-            file for file in files if any(self._take(file, donor, cancelled) for donor in donors.of_file(entries[file]))
+            file
+            for file in wanted
+            if any(self._take(state, file, donor, cancelled) for donor in donors.of_file(entries[file]))
         }
         if taken:
-            place_files(self._folder, self._state, sorted(taken))
+            place_files(self._folder, state, sorted(taken))
         return taken
 
-    def _take(self, file: int, donor: Donor, cancelled: Callable[[], bool] | None) -> bool:
+    def pieces(self, shard: int, digest: int) -> list[tuple[Donor, Segment]] | None:
+        """Where the parts of a shard are that has this digest; None when they are not all here."""
+        return None if self._how == "off" else self._donors().of_shard(self._folder.layout, shard, digest)
+
+    def _donors(self) -> Donors:
+        if self._known is None:
+            self._known = Donors(self._folder.data_dir, self._folder.job)
+        return self._known
+
+    def _take(self, state: ShardState, file: int, donor: Donor, cancelled: Callable[[], bool] | None) -> bool:
         part = self._folder.part_path(file)
         with suppress(OSError):  # the other job was removed meanwhile, or the disk is full: as if it were not there
             part.unlink(missing_ok=True)
@@ -55,7 +73,7 @@ class FileTaker:
                 # Opened first: room may be made by removing the very job that it comes from.
                 with donor.path.open("rb") as given, self._make_room(self._folder.job, self._size(file)):
                     _copy(given.fileno(), part)
-            if prove_file(self._folder, self._state, file, part, cancelled):
+            if prove_file(self._folder, state, file, part, cancelled):
                 return True
         part.unlink(missing_ok=True)
         return False
