@@ -104,7 +104,8 @@ class JobBook:
             shards = [int(shard) for shard in order.get("shards", ())]
             self._pool.submit(lambda: self._keeper.drop(job, shards))
         elif operation == "verify":
-            self._pool.submit(lambda: self._keeper.verify(job))
+            some = [int(shard) for shard in order["shards"]] if "shards" in order else None
+            self._pool.submit(lambda: self._keeper.verify(job, some))
         else:
             say(logger, logging.ERROR, "order not understood", node=self._session.node, order=dict(order))
 

@@ -108,20 +108,32 @@ class Keeper:
 
         self._do(job, "drop", chore)
 
-    def verify(self, job: LocalJob) -> None:
-        """Read everything again; damaged shards are fetched anew."""
+    def verify(self, job: LocalJob, shards: Sequence[int] | None = None) -> None:
+        """Read everything again, or these shards; damaged ones are fetched anew.
+
+        Where one of these is damaged, all of its files are read: they go back to their places by what is known of them.
+        """
         with job.chores:
             if not job.prepared or job.gone:
                 return
-            before = job.store.verified
-            job.store.reverify(cancelled=lambda: job.gone or self._stopping.is_set())
-            damaged = sorted(before - job.store.verified)
-            self._say(logging.WARNING if damaged else logging.INFO, "job verified", job, damaged=damaged)
+            layout, before = job.store.layout, job.store.verified
+            chosen = range(layout.shard_count) if shards is None else [s for s in shards if 0 <= s < layout.shard_count]
+            self._reverify(job, chosen)
+            damaged = before - job.store.verified
+            if shards is not None and damaged:
+                files = {segment.index for shard in damaged for segment in layout.file_segments(shard)}
+                self._reverify(job, sorted({shard for file in files for shard in layout.shards_of_file(file)}))
+                damaged = before - job.store.verified
+            level = logging.WARNING if damaged else logging.INFO
+            self._say(level, "job verified", job, shards=len(chosen), damaged=sorted(damaged))
             if damaged:
                 job.reopen()
                 # What a node holds can only grow under one epoch; a new one starts from what it announces.
                 self._session.lose(self._session.epoch)
         self._changed(job)
+
+    def _reverify(self, job: LocalJob, shards: Sequence[int]) -> None:
+        job.store.reverify(shards, cancelled=lambda: job.gone or self._stopping.is_set())
 
     def delete(self, job: LocalJob, *, placed_too: bool) -> None:
         """Stop the job here and delete its parts and its state; placed_too: its finished files as well."""

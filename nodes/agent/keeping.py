@@ -23,6 +23,7 @@ from transfers.scheduler import Scheduler
 logger = logging.getLogger(__name__)
 
 TELL_AFTER = 60.0  # seconds after which the inventory is told again, though nothing is known to have changed
+PAUSE = 2.0  # seconds between two, at the least: taking it means a look at every file
 EVICTED_TOLD = 256
 
 
@@ -60,7 +61,7 @@ class Keeping:
     @property
     def due(self) -> bool:
         """Whether the inventory is to be told."""
-        return self._due or time.monotonic() - self._told_at > TELL_AFTER
+        return time.monotonic() - self._told_at > (PAUSE if self._due else TELL_AFTER)
 
     def changed(self) -> None:
         """Something came, went, or was pinned: tell it with the next heartbeat."""

@@ -216,6 +216,30 @@ def test_bytes_that_rot_before_they_are_served_are_noticed_and_their_holder_repa
     assert after.bytes_gcs == read.bytes_gcs  # repaired from its peers
 
 
+def test_verifying_some_shards_reads_no_others_unless_there_is_damage(fleet: Fleet) -> None:
+    """As when one of them is said to be damaged, out of thousands."""
+    fleet.start_all(["n1", "n2"])
+    payload = fleet.payload({"a": 6 * MB, "b": 2 * MB})
+    job = fleet.submit(payload, ["n1", "n2"])
+    fleet.wait_state(job, "complete")
+    local = fleet.agents["n1"].book.get(job)
+    assert local is not None
+    read: list[int] = []
+    prove = local.store._prove
+    local.store._prove = lambda shard, cancelled: read.append(shard) or prove(shard, cancelled)  # type: ignore
+    fleet.scheduler.order("n1", {"op": "verify", "job": job, "shards": [3, 7, 99]})
+    wait_until(lambda: sorted(read) == [3, 7], what="two shards to be read")
+    rotten = fleet.root / "n1/models/m1/a"
+    with rotten.open("r+b") as file:
+        for shard in (2, 4):
+            file.seek(shard * MB + 500)
+            file.write(b"rot")
+    fleet.scheduler.order("n1", {"op": "verify", "job": job, "shards": [4]})
+    right = payload.contents["a"]
+    wait_until(lambda: rotten.exists() and rotten.read_bytes() == right, what="the whole file to be repaired")
+    assert set(read) == {0, 1, 2, 3, 4, 5, 7}
+
+
 def test_other_content_at_the_destination_is_replaced_whole(fleet: Fleet) -> None:
     fleet.start_all(["n1"], gcs_rate=SLOW)
     old = fleet.root / "n1/models/m1"

@@ -156,6 +156,14 @@ def test_a_job_whose_parts_are_not_complete_counts_in_full(node: Callable[..., N
     assert kept is not None and kept.size == SIZE and not kept.whole
 
 
+def test_a_purge_finds_the_files_of_a_job_whose_state_is_damaged(tmp_path: Path) -> None:
+    n = Node(tmp_path, None)
+    n.add(0)
+    (tmp_path / ".fdist/jobs" / JOBS[0] / "shards.state").write_bytes(b"damaged")
+    n.store.open(JOBS[0]).purge()
+    assert n.there() == [] and not (tmp_path / "d0").exists()
+
+
 def test_a_purge_needs_no_room_and_no_reading(tmp_path: Path) -> None:
     """Also after a restart, with a file gone and the disk full: prepare would want room for it again."""
     n = Node(tmp_path, SIZE)

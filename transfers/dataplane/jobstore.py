@@ -285,9 +285,10 @@ class JobStore:
 
     def purge(self) -> None:
         """Forget the job and delete the files that it placed."""
-        if self.attach():
-            with self._placing:
-                placement.remove_placed(self.folder, self.state)
+        if not self.attach():
+            self.prepare()  # finds by their content which files are the job's
+        with self._placing:
+            placement.remove_placed(self.folder, self.state)
         self.discard()
 
     def _make_parts(self, files: list[int]) -> None:
