@@ -205,8 +205,8 @@ class Agent:
 
     # --- what others tell us, each in its own thread
 
-    def _job_changed(self, _job: LocalJob) -> None:
-        self.keeping.changed()
+    def _job_changed(self, job: LocalJob) -> None:
+        self.keeping.changed(job.id)
         self.drain_loop.post(Changed())
 
     def _delivered(self, assignments: Sequence[Assignment]) -> None:

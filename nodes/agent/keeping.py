@@ -23,7 +23,8 @@ from transfers.scheduler import Scheduler
 logger = logging.getLogger(__name__)
 
 TELL_AFTER = 60.0  # seconds after which the inventory is told again, though nothing is known to have changed
-PAUSE = 2.0  # seconds between two, at the least: taking it means a look at every file
+PAUSE = 2.0  # seconds between two, at the least: taking it means a look at every file of what changed
+LOOK_AFTER = 600.0  # seconds after which the files of a job that nobody here touched are looked at again
 EVICTED_TOLD = 256
 
 
@@ -43,7 +44,7 @@ class Keeping:
         caps: Callable[[], Mapping[str, int]],
         clock: Callable[[], int],
     ) -> None:
-        self._shelf = Shelf(store.data_dir)
+        self._shelf = Shelf(store.data_dir, remember=LOOK_AFTER)
         self._book = book
         self._scheduler = scheduler
         self._client = client
@@ -63,8 +64,9 @@ class Keeping:
         """Whether the inventory is to be told."""
         return time.monotonic() - self._told_at > (PAUSE if self._due else TELL_AFTER)
 
-    def changed(self) -> None:
-        """Something came, went, or was pinned: tell it with the next heartbeat."""
+    def changed(self, job: str | None = None) -> None:
+        """Something of a job came, went or was pinned, or of any: tell it with one of the next heartbeats."""
+        self._shelf.forget(job)
         self._due = True
 
     def tell(self) -> None:
