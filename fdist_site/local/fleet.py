@@ -32,13 +32,17 @@ ENDED = ("complete", "failed", "cancelled")
 
 @dataclass(frozen=True)
 class NodeOptions:
-    """What each agent is told, as its environment spells it: rates such as "300mbit" ("" for no cap)."""
+    """What each agent is told, as its environment spells it: rates such as "300mbit" ("" for no cap).
+
+    reuse: off, since the jobs of a local fleet are there to be seen moving, often the same payload twice.
+    """
 
     rate: str = ""
     gcs_rate: str = ""
     upload_slots: int = 2
     download_slots: int = 2
     gcs_slots: int = 2
+    reuse: str = "off"
     heartbeat_seconds: float = 1.0
     log_level: str = "info"
 
@@ -50,6 +54,7 @@ class NodeOptions:
             "FDIST_UPLOAD_SLOTS": str(self.upload_slots),
             "FDIST_DOWNLOAD_SLOTS": str(self.download_slots),
             "FDIST_GCS_SLOTS": str(self.gcs_slots),
+            "FDIST_REUSE": self.reuse,
             "FDIST_HEARTBEAT_SECONDS": str(self.heartbeat_seconds),
             "FDIST_LOG_LEVEL": self.log_level,
         }
