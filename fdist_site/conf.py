@@ -9,11 +9,14 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast, get_args
 from urllib.parse import urlsplit, urlunsplit
 
 from nodes.agent.config import AgentConfig
 from nodes.labels import NODE_NAME, parse_labels
+from transfers.dataplane.reuse import Reuse
 from transfers.errors import FdistError
+from transfers.signing import is_public_key, public_key_of
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 DEFAULT_CELL = "main"
@@ -21,6 +24,7 @@ BROKER_DATABASE = "1"  # the queue's keys stay out of the scheduler's database
 CELL_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 RATE = re.compile(r"(?i)(\d+(?:\.\d+)?)\s*([kmgt]?)(?:bit)?(?:/s|ps)?")
 RATE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+SIZE = re.compile(r"(?i)(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?")
 UNLIMITED = {"", "0", "none", "unlimited"}
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 ANY_ADDRESS = {"", "0.0.0.0", "::"}  # noqa: S104  (compared with, not listened on)
@@ -83,6 +87,24 @@ class _Reader:
             return parse_rate(self.text(variable))
         except ValueError as error:
             raise ConfError(variable, str(error)) from None
+
+    def size(self, variable: str) -> int | None:
+        try:
+            return parse_size(self.text(variable))
+        except ValueError as error:
+            raise ConfError(variable, str(error)) from None
+
+
+def parse_size(text: str) -> int | None:
+    """Bytes in "800GB", "1.5 TiB" or "1000000"; None means no limit. Raises ValueError."""
+    text = text.strip()
+    if text.lower() in UNLIMITED:
+        return None
+    match = SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError(f'"{text}" is no size: write bytes, such as 800GB, 1.5TiB or 1000000')
+    base = 1024 if match[3] else 1000
+    return int(float(match[1]) * base ** ("kmgt".index(match[2].lower()) + 1 if match[2] else 0)) or None
 
 
 def redis_url(environment: Mapping[str, str] | None = None) -> str:
@@ -148,6 +170,7 @@ def agent_config(environment: Mapping[str, str] | None = None) -> AgentConfig:
         name=name,
         data_dir=Path(read.required("FDIST_DATA_DIR")),
         enrolment_key=read.required("FDIST_ENROLMENT_KEY"),
+        coordinator_keys=_coordinator_keys(read),
         listen_host=listen_host,
         advertise_host=advertise_host,
         shard_port=read.integer("FDIST_SHARD_PORT", 0, 0, 65535),
@@ -158,9 +181,25 @@ def agent_config(environment: Mapping[str, str] | None = None) -> AgentConfig:
         upload_slots=read.integer("FDIST_UPLOAD_SLOTS", 2, 0, 64),
         download_slots=read.integer("FDIST_DOWNLOAD_SLOTS", 2, 1, 64),
         gcs_slots=read.integer("FDIST_GCS_SLOTS", 1, 0, 64),
+        quota=read.size("FDIST_QUOTA"),
+        reuse=_reuse(read.text("FDIST_REUSE", "link")),
         heartbeat_seconds=read.seconds("FDIST_HEARTBEAT_SECONDS", 1.0, 0.05, 60.0),
         idle_seconds=read.seconds("FDIST_IDLE_SECONDS", 300.0, 0.1, 86_400.0),
         gcs_endpoint=read.text("STORAGE_EMULATOR_HOST") or None,
         gcs_project=read.text("FDIST_GCS_PROJECT") or None,
         log_level=log_level(environment),
     )
+
+
+def _reuse(text: str) -> Reuse:
+    if text not in get_args(Reuse):
+        raise ConfError("FDIST_REUSE", f'"{text}" is none of {", ".join(get_args(Reuse))}')
+    return cast(Reuse, text)
+
+
+def _coordinator_keys(read: _Reader) -> tuple[str, ...]:
+    """The public keys of FDIST_COORDINATOR_KEY, else the one that came with the enrolment key."""
+    given = [key.strip() for key in read.text("FDIST_COORDINATOR_KEY").split(",") if key.strip()]
+    if wrong := [key for key in given if not is_public_key(key)]:
+        raise ConfError("FDIST_COORDINATOR_KEY", f'"{wrong[0]}" is no public key: it has 43 letters, digits, - and _')
+    return tuple(given or filter(None, [public_key_of(read.text("FDIST_ENROLMENT_KEY"))]))

@@ -32,6 +32,7 @@ LOG_LEVEL: str = env.str("FDIST_LOG_LEVEL", "INFO").upper()
 REDIS_URL: str = conf.redis_url()
 FDIST_BROKER_URL: str = conf.broker_url()
 FDIST_CELL: str = conf.cell()
+FDIST_SIGNING_KEY: str = env.str("FDIST_SIGNING_KEY", "") or local_secret(STATE_DIR / "signing_key")
 FDIST_CELERY_FACTORY = "fdist_site.celery.make_app"
 GCS_PROJECT: str = env.str("FDIST_GCS_PROJECT", "")
 

@@ -11,6 +11,9 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from nodes.signer import signer
+from transfers.signing import KEY_SEPARATOR
+
 KEY_PREFIX = "fdk_"
 KEY_BYTES = 32
 SHOWN_CHARACTERS = 12
@@ -25,7 +28,7 @@ class NodeState(models.TextChoices):
 
 
 class Node(models.Model):
-    """A server of the fleet. All but `draining` is a copy of what the node told the scheduler."""
+    """A server of the fleet. All but `draining` is a copy of what the node told."""
 
     cell = models.CharField(max_length=63, default="main", editable=False)
     name = models.CharField(max_length=63)
@@ -36,6 +39,9 @@ class Node(models.Model):
     epoch = models.BigIntegerField(default=0, help_text="number of this start of the node")
     disk_total = models.BigIntegerField(default=0)
     disk_free = models.BigIntegerField(default=0)
+    quota = models.BigIntegerField(null=True, blank=True, help_text="bytes for all jobs together, if limited")
+    used = models.BigIntegerField(default=0, help_text="bytes that its jobs take")
+    evictable = models.BigIntegerField(default=0, help_text="bytes of jobs that make room when another needs it")
     upload_slots = models.PositiveIntegerField(default=0)
     download_slots = models.PositiveIntegerField(default=0)
     gcs_slots = models.PositiveIntegerField(default=0)
@@ -94,8 +100,11 @@ class EnrolmentKey(models.Model):
 
     @classmethod
     def issue(cls, name: str, **fields: object) -> tuple[EnrolmentKey, str]:
-        """A new key's record and the key itself, which cannot be had again."""
-        key = KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
+        """A new key's record and the key itself, which cannot be had again.
+
+        With it a node gets the public key by which it knows the coordinator's plans.
+        """
+        key = KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES) + KEY_SEPARATOR + signer().public_key
         return cls.adopt(name, key, **fields), key
 
     @classmethod

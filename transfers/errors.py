@@ -70,6 +70,10 @@ class StoreError(FdistError):
     """The node's data directory cannot be used: read-only, a foreign file in the way, a damaged state file."""
 
 
+class Tampered(FdistError):
+    """What Redis says of a job is not what the coordinator signed: take nothing of it, and tell the operator."""
+
+
 class BadTicket(FdistError):
     """A shard was asked for without a valid ticket."""
 

@@ -1,4 +1,4 @@
-"""What people do to jobs: submit, pause, resume, cancel, purge. The one way in for API, commands, admin and demo.
+"""What people do to jobs: submit, pause, resume, cancel, purge, pin. The one way in for API, commands, admin and demo.
 
 The record comes first. If Redis cannot be reached at that moment the change is in the record all the same, and the
 coordinator's planner brings it to the scheduler as soon as it can.
@@ -15,6 +15,7 @@ import redis
 from django.db import transaction
 from django.utils import timezone
 
+from nodes import inventory
 from nodes.mirror import mirror_nodes
 from nodes.models import Node
 from transfers.errors import InvalidTransition, NoSuchJob
@@ -74,9 +75,9 @@ def node_facts(links: Links) -> list[NodeFacts]:
         rows = Node.objects.filter(cell=links.cell)
         return [NodeFacts(row.name, row.state, row.labels, row.disk_free if row.disk_total else None) for row in rows]
     mirror_nodes(links.cell, views)
-    return [
-        NodeFacts(view.name, view.state, view.labels, view.disk_free if view.disk_total else None) for view in views
-    ]
+    told = inventory.read_all(links.redis, links.cell)
+    rooms = {v.name: told[v.name].room(v.disk_free) if v.name in told else v.disk_free for v in views if v.disk_total}
+    return [NodeFacts(view.name, view.state, view.labels, rooms.get(view.name)) for view in views]
 
 
 def record(plan: JobPlan, cell: str, user: User | AnonymousUser | None = None, stamp: Stamp | None = None) -> Job:
@@ -208,9 +209,34 @@ def purge(job: Job, links: Links | None = None) -> int:
     for name in names:
         links.scheduler.order(name, {"op": "purge", "job": job.id.hex})
     links.scheduler.forget(job.id.hex)
-    Job.objects.filter(pk=job.pk).update(purged_at=timezone.now())
+    Job.objects.filter(pk=job.pk).update(purged_at=timezone.now(), pinned=False)
     logger.info("purged job=%s nodes=%d", job.id.hex, len(names))
     return len(names)
+
+
+def pin(job: Job, links: Links | None = None) -> None:
+    """Nodes keep the job's files, whatever needs room, until it is unpinned or purged. Raises InvalidTransition."""
+    if job.purged_at is not None:
+        raise InvalidTransition(f"the files of job {job.id.hex} were removed: there is nothing to pin")
+    _set_pinned(job, True, links)
+
+
+def unpin(job: Job, links: Links | None = None) -> None:
+    """The job's files may make room again, when they are those that were wanted least lately."""
+    _set_pinned(job, False, links)
+
+
+def _set_pinned(job: Job, pinned: bool, links: Links | None) -> None:
+    """The planner orders it again, also of nodes that come later, until each of them has it."""
+    links = links or get_links()
+    Job.objects.filter(pk=job.pk).update(pinned=pinned)
+    job.pinned = pinned
+    order = {"op": "pin" if pinned else "unpin", "job": job.id.hex}
+    try:
+        for name in JobNode.objects.filter(job=job).values_list("node__name", flat=True):
+            links.scheduler.order(name, order)
+    except redis.RedisError as error:
+        logger.warning("pin not told yet job=%s pinned=%s error=%s", job.id.hex, pinned, error)
 
 
 def unfinished_nodes(job: Job) -> list[str]:

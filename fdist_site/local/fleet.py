@@ -21,6 +21,7 @@ from fdist_site.local.processes import LocalError, ProcessGroup, free_port, wait
 from fdist_site.local.redis_server import RedisServer, connect
 from nodes.agent.command_line import worker_argv, worker_environment
 from transfers.scheduler import Scheduler
+from transfers.signing import KEY_SEPARATOR, Signer
 
 PROJECT = Path(__file__).resolve().parents[2]
 USER = "demo"
@@ -31,13 +32,17 @@ ENDED = ("complete", "failed", "cancelled")
 
 @dataclass(frozen=True)
 class NodeOptions:
-    """What each agent is told, as its environment spells it: rates such as "300mbit" ("" for no cap)."""
+    """What each agent is told, as its environment spells it: rates such as "300mbit" ("" for no cap).
+
+    reuse: off, since the jobs of a local fleet are there to be seen moving, often the same payload twice.
+    """
 
     rate: str = ""
     gcs_rate: str = ""
     upload_slots: int = 2
     download_slots: int = 2
     gcs_slots: int = 2
+    reuse: str = "off"
     heartbeat_seconds: float = 1.0
     log_level: str = "info"
 
@@ -49,6 +54,7 @@ class NodeOptions:
             "FDIST_UPLOAD_SLOTS": str(self.upload_slots),
             "FDIST_DOWNLOAD_SLOTS": str(self.download_slots),
             "FDIST_GCS_SLOTS": str(self.gcs_slots),
+            "FDIST_REUSE": self.reuse,
             "FDIST_HEARTBEAT_SECONDS": str(self.heartbeat_seconds),
             "FDIST_LOG_LEVEL": self.log_level,
         }
@@ -80,7 +86,8 @@ class LocalFleet:
         self.cell = f"local-{secrets.token_hex(3)}" if redis_url else "main"
         self._redis_url = redis_url
         self._database_url = database_url or f"sqlite:///{self.root / 'record.sqlite3'}"
-        self._enrolment_key = f"fdk_{secrets.token_urlsafe(32)}"
+        self._signing_key = secrets.token_urlsafe(32)
+        self._enrolment_key = f"fdk_{secrets.token_urlsafe(32)}{KEY_SEPARATOR}{Signer(self._signing_key).public_key}"
         self._bootstrap: subprocess.Popen[str] | None = None
         self._token = ""
         self.password = ""
@@ -142,6 +149,7 @@ class LocalFleet:
             "DJANGO_SETTINGS_MODULE": "fdist_site.settings",
             "DATABASE_URL": self._database_url,
             "FDIST_STATE_DIR": str(self.root / "state"),
+            "FDIST_SIGNING_KEY": self._signing_key,
         }
 
     @property

@@ -8,18 +8,20 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import redis
 
 from nodes.agent.book import JobBook
 from nodes.agent.bucket import LazyBucket
+from nodes.agent.caps import Caps
 from nodes.agent.config import AgentConfig
 from nodes.agent.drain import Assigned, Changed, Drain, Registered
 from nodes.agent.inbox import Inbox
 from nodes.agent.job import LocalJob
 from nodes.agent.keeper import Keeper
+from nodes.agent.keeping import Keeping
 from nodes.agent.log import say
 from nodes.agent.mover import Line, Mover
 from nodes.agent.pulse import Pulse
@@ -51,21 +53,22 @@ class Agent:
     def __init__(self, config: AgentConfig) -> None:
         self.config = config
         self.node = config.name
-        self.store = Store(config.data_dir)
+        self.store = Store(config.data_dir, config.reuse)
         self._claim = _claim(config.data_dir)
         self._ticket_key = secrets.token_hex(TICKET_KEY_BYTES)
         self._stop_asked = False
         self._stopping = threading.Event()  # chores look at it
         self._nudges = 0  # drains that a nudge is about to start
         self._stop_lock = threading.Lock()
+        self.caps = Caps(config, self._apply_caps)
         self.server = ShardServerChild(
             config.name,
             ServerOptions(
                 data_dir=config.data_dir,
                 host=config.listen_host,
                 port=config.shard_port,
-                rate=config.upload_rate or 0,
-                uploads=config.upload_slots,
+                rate=self.caps["upload_rate"],
+                uploads=self.caps["upload_slots"],
             ),
             self._ticket_key,
             moved=self._server_moved,
@@ -78,12 +81,22 @@ class Agent:
         self.bucket_intake = Meter()
         self.sent = Meter()
         self.flows = Flows()
-        self.download_limiter = TokenBucket(config.download_rate)
-        self.bucket_limiter = TokenBucket(config.gcs_rate)
+        self.download_limiter = TokenBucket(self.caps["download_rate"])
+        self.bucket_limiter = TokenBucket(self.caps["gcs_rate"])
         self._chores = ThreadPool("chore")
         self._movers = ThreadPool("mover")
-        self.book = JobBook(
-            self.session, Keeper(self.session, config.data_dir, self._stopping, self._job_changed), self._chores
+        keeper = Keeper(self.session, self.store, config.coordinator_keys, self._stopping, self._job_changed)
+        self.book = JobBook(self.session, keeper, self._chores)
+        self.keeping = Keeping(
+            self.store,
+            config.quota,
+            self.book,
+            self.scheduler,
+            self.redis,
+            cell=config.cell,
+            node=config.name,
+            caps=self.caps.ordered,
+            clock=self._clock,
         )
         mover = Mover(
             config.name,
@@ -101,7 +114,7 @@ class Agent:
             self.book,
             mover,
             self._movers,
-            slots=lambda: config.download_slots + config.gcs_slots,
+            slots=lambda: self.caps["download_slots"] + self.caps["gcs_slots"],
             idle_seconds=config.idle_seconds,
         )
         self._inbox = Inbox(self.scheduler, config.name, self._delivered)
@@ -119,6 +132,8 @@ class Agent:
     def start(self) -> None:
         """Start the shard server, then register and beat; waits for neither."""
         say(logger, logging.INFO, "agent starts", node=self.node, pid=os.getpid(), data=self.config.data_dir)
+        if not self.config.coordinator_keys:
+            say(logger, logging.WARNING, "no key of the coordinator is known: plans are not checked", node=self.node)
         self.server.start()
         self._starter.start()
 
@@ -190,7 +205,8 @@ class Agent:
 
     # --- what others tell us, each in its own thread
 
-    def _job_changed(self, _job: LocalJob) -> None:
+    def _job_changed(self, job: LocalJob) -> None:
+        self.keeping.changed(job.id)
         self.drain_loop.post(Changed())
 
     def _delivered(self, assignments: Sequence[Assignment]) -> None:
@@ -204,6 +220,7 @@ class Agent:
             self.drain_loop.post(Registered(epoch))
             self._inbox.open(epoch)
         self.book.want(jobs)
+        self.keeping.changed()
         self._ensure_drain()
 
     def _answered(self, reply: HeartbeatReply) -> None:
@@ -212,10 +229,23 @@ class Agent:
         if self.drain_loop.parked and not reply.parked:
             self.drain_loop.post(Changed())  # Redis has lost what we said last: ask again
         for order in reply.orders:
-            self.book.obey(order)
+            if order.get("op") == "caps":
+                self.caps.obey(order)
+            else:
+                self.book.obey(order)
         self.book.want(reply.jobs)
         self.book.retry_late()
+        if self.keeping.due:
+            self._chores.submit(self.keeping.tell)
         self._ensure_drain()
+
+    def _apply_caps(self, caps: Mapping[str, int]) -> None:
+        self.server.set_rate(caps["upload_rate"])
+        self.server.set_uploads(caps["upload_slots"])
+        self.download_limiter.set_rate(caps["download_rate"])
+        self.bucket_limiter.set_rate(caps["gcs_rate"])
+        self.keeping.changed()
+        self.drain_loop.post(Changed())  # there may be more slots
 
     def _server_moved(self) -> None:
         """Peers were told an address that is no longer ours."""
@@ -234,9 +264,9 @@ class Agent:
             labels=config.labels,
             disk_total=self.store.total(),
             disk_free=self.store.free(),
-            upload_slots=config.upload_slots,
-            download_slots=config.download_slots,
-            gcs_slots=config.gcs_slots,
+            upload_slots=self.caps["upload_slots"],
+            download_slots=self.caps["download_slots"],
+            gcs_slots=self.caps["gcs_slots"],
             version=VERSION,
         )
 

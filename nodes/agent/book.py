@@ -85,13 +85,16 @@ class JobBook:
         self._pool.submit(lambda: self._keeper.fail(job, reason))
 
     def obey(self, order: Mapping[str, Any]) -> None:
-        """Carry out an order of the coordinator: cancel, purge, drop or verify."""
+        """Carry out an order of the coordinator: cancel, purge, drop, verify, pin or unpin."""
         operation, name = order.get("op"), order.get("job")
         if not isinstance(name, str) or not is_job_id(name):
             say(logger, logging.ERROR, "order not understood", node=self._session.node, order=dict(order))
             return
-        job = self._find(name) or LocalJob(name)
         say(logger, logging.INFO, "order", node=self._session.node, job=name, op=operation)
+        if operation in ("pin", "unpin"):
+            self._pool.submit(lambda: self._keeper.pin(LocalJob(name), operation == "pin"))
+            return
+        job = self._find(name) or LocalJob(name)
         if operation in ("cancel", "purge"):
             with self._lock:
                 self._jobs.pop(name, None)
@@ -101,9 +104,26 @@ class JobBook:
             shards = [int(shard) for shard in order.get("shards", ())]
             self._pool.submit(lambda: self._keeper.drop(job, shards))
         elif operation == "verify":
-            self._pool.submit(lambda: self._keeper.verify(job))
+            some = [int(shard) for shard in order["shards"]] if "shards" in order else None
+            self._pool.submit(lambda: self._keeper.verify(job, some))
         else:
             say(logger, logging.ERROR, "order not understood", node=self._session.node, order=dict(order))
+
+    def evict(self, name: str) -> bool:
+        """Delete a job that has ended, with its files, and forget it; False when that cannot be done now."""
+        with self._lock:
+            if name in self._deleting:
+                return False
+            job = self._jobs.get(name) or LocalJob(name)
+            self._deleting.add(name)
+        try:
+            gone = self._keeper.evict(job)
+        finally:
+            with self._lock:
+                self._deleting.discard(name)
+                if job.gone:
+                    self._jobs.pop(name, None)
+        return gone
 
     def _delete(self, job: LocalJob, *, placed_too: bool) -> None:
         try:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 PROGRAM = "fdist_site.worker"
 TASK_THREADS = 8  # one drains, the others turn further nudges away
-NOT_FOR_AGENTS = ("DJANGO_SETTINGS_MODULE", "DATABASE_URL", "FDIST_SECRET_KEY")
+NOT_FOR_AGENTS = ("DJANGO_SETTINGS_MODULE", "DATABASE_URL", "FDIST_SECRET_KEY", "FDIST_SIGNING_KEY")
 
 
 def worker_argv(node: str) -> list[str]:

@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from transfers.dataplane.reuse import Reuse
+
 
 @dataclass(frozen=True)
 class AgentConfig:
     """Everything that an agent is told at its start. Rates are bits a second, None is unlimited.
 
     listen_host: the interface that the shard server binds. advertise_host: the name under which peers reach it.
+    coordinator_keys: public keys, by one of which a plan has to be signed; with none, plans are taken as they are.
     shard_port: 0 lets the system choose. idle_seconds: how long a drain stays parked before it ends.
+    quota: bytes of all jobs together, None for no limit; beyond it jobs are evicted. reuse: see transfers.dataplane.
     """
 
     redis_url: str
@@ -21,6 +25,7 @@ class AgentConfig:
     name: str
     data_dir: Path
     enrolment_key: str = field(repr=False)
+    coordinator_keys: tuple[str, ...] = ()
     listen_host: str = "127.0.0.1"
     advertise_host: str = "127.0.0.1"
     shard_port: int = 0
@@ -31,6 +36,8 @@ class AgentConfig:
     upload_slots: int = 2
     download_slots: int = 2
     gcs_slots: int = 1
+    quota: int | None = None
+    reuse: Reuse = "link"
     heartbeat_seconds: float = 1.0
     idle_seconds: float = 300.0
     gcs_endpoint: str | None = None

@@ -6,19 +6,21 @@ import enum
 import json
 import threading
 import time
-from collections.abc import Container
-from pathlib import Path
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nodes.agent.gaps import GapTrace
 from transfers.dataplane.layout import Layout
-from transfers.dataplane.store import JobStore
-from transfers.errors import PlanError
+from transfers.dataplane.store import JobStore, Store
+from transfers.errors import PlanError, Tampered
+from transfers.signing import open_signed
 
 if TYPE_CHECKING:
     from nodes.agent.transfer import Transfer
 
 PLAN_VERSION = 1
+BAD_READS = 2  # of one shard from the bucket, until what it gives is taken to be what it has
 
 
 class Stage(enum.Enum):
@@ -60,9 +62,11 @@ class LocalJob:
         self.failures = 0
         self.gaps = GapTrace()
         self._store: JobStore | None = None
+        self._digests: tuple[int, ...] = ()
         self._changed = threading.Condition()
         self._transfers: set[Transfer] = set()
         self._late: dict[int, int] = {}
+        self._bad_reads: dict[int, int] = {}
 
     @property
     def store(self) -> JobStore:
@@ -82,17 +86,31 @@ class LocalJob:
         """Whether it stands there now; other threads move it on."""
         return self.stage is stage
 
-    def prepare(self, data_dir: Path, plan: str, stopping: threading.Event) -> None:
-        """Make room, prove what an earlier run left. Raises PlanError, DiskFull, StoreError or Cancelled."""
+    def prepare(self, stores: Store, plan: Plan, stopping: threading.Event) -> None:
+        """Make room, prove what an earlier run left. Raises DiskFull, StoreError or Cancelled."""
 
         def cancelled() -> bool:
             return self.gone or stopping.is_set()
 
-        layout, destination = read_plan(self.id, plan)
-        store = JobStore(data_dir, self.id, layout, destination)
+        store = stores.create(self.id, plan.layout, plan.destination)
         store.prepare(cancelled)
         store.reverify(cancelled=cancelled)
+        self._digests = plan.digests
         self._store = store
+
+    def check_digest(self, shard: int, digest: int | None) -> None:
+        """Raises Tampered when the digest that Redis gives for a shard is not the one that the coordinator signed."""
+        if digest is not None and self._digests and self._digests[shard] != digest:
+            raise Tampered(
+                f"Redis says that shard {shard} of job {self.id} has the crc32c {digest:08x}, and the coordinator "
+                f"signed {self._digests[shard]:08x}: it was changed in Redis"
+            )
+
+    def may_read_again(self, shard: int) -> bool:
+        """Counts a bad read of a shard from the bucket; False when there were too many."""
+        with self._changed:
+            self._bad_reads[shard] = self._bad_reads.get(shard, 0) + 1
+            return self._bad_reads[shard] <= BAD_READS
 
     def begin(self, transfer: Transfer) -> bool:
         """A transfer starts; False when the job takes no more."""
@@ -143,14 +161,26 @@ class LocalJob:
             return late
 
 
-def read_plan(job: str, text: str) -> tuple[Layout, str]:
-    """The layout and the destination of a job's plan, as planning wrote it; raises PlanError."""
+@dataclass(frozen=True)
+class Plan:
+    """What a job is. digests: of all its shards, as soon as they are proven, else empty."""
+
+    layout: Layout
+    destination: str
+    digests: tuple[int, ...] = ()
+
+
+def read_plan(job: str, text: str, coordinator_keys: Sequence[str] = ()) -> Plan:
+    """A job's plan, as planning wrote it and the coordinator signed it; raises Tampered or PlanError."""
+    body = open_signed(text, coordinator_keys, f"the plan of job {job}")
     try:
-        plan = json.loads(text)
+        plan = json.loads(body)
         version, planned_for, destination = plan["v"], plan["job"], plan["destination"]
-        layout = plan["layout"]
-    except (ValueError, KeyError, TypeError) as error:
+        layout, digests = Layout.from_dict(plan["layout"]), tuple(plan.get("digests", ()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PlanError("source", f"the plan of job {job} cannot be read: {error!r}") from error
     if version != PLAN_VERSION or planned_for != job:
         raise PlanError("source", f"the plan is of version {version} for job {planned_for}, and job {job} was asked")
-    return Layout.from_dict(layout), destination
+    if digests and len(digests) != layout.shard_count:
+        raise PlanError("source", f"the plan of job {job} has {len(digests)} digests for {layout.shard_count} shards")
+    return Plan(layout, destination, digests)

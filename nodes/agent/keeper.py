@@ -8,33 +8,41 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 
 import redis
 
-from nodes.agent.job import LocalJob, Stage
+from nodes.agent.job import UNFINISHED, LocalJob, Stage, read_plan
 from nodes.agent.log import say
 from nodes.agent.session import Session
 from transfers.dataplane.store import FileProblem, Store
-from transfers.errors import Cancelled, DiskFull, FdistError, NoSuchJob, PlanError, StaleNode, StoreError
+from transfers.errors import Cancelled, DiskFull, FdistError, NoSuchJob, PlanError, StaleNode, StoreError, Tampered
 
 logger = logging.getLogger(__name__)
 
 QUIET_TIMEOUT = 30.0  # seconds that movers get to stop; they look at each buffer
-HOPELESS = (DiskFull, StoreError, PlanError)  # this node cannot have the job, whoever asks again
+HOPELESS = (DiskFull, StoreError, PlanError, Tampered)  # this node cannot have the job, whoever asks again
 
 
 class Keeper:
-    """changed: called with a job whenever a chore has changed what the dispatcher may do for it."""
+    """changed: called with a job whenever a chore has changed what the dispatcher may do for it.
+
+    coordinator_keys: public keys, by one of which a plan has to be signed.
+    """
 
     def __init__(
-        self, session: Session, data_dir: Path, stopping: threading.Event, changed: Callable[[LocalJob], None]
+        self,
+        session: Session,
+        stores: Store,
+        coordinator_keys: Sequence[str],
+        stopping: threading.Event,
+        changed: Callable[[LocalJob], None],
     ) -> None:
         self._session = session
         self._scheduler = session.scheduler
         self._node = session.node
-        self._data_dir = data_dir
+        self._stores = stores
+        self._coordinator_keys = coordinator_keys
         self._stopping = stopping
         self._changed = changed
 
@@ -46,9 +54,10 @@ class Keeper:
                 plan = self._scheduler.plan(job.id)
                 if plan is None:
                     raise NoSuchJob(f"the scheduler has no plan of job {job.id}")
-                job.prepare(self._data_dir, plan, self._stopping)
+                job.prepare(self._stores, read_plan(job.id, plan, self._coordinator_keys), self._stopping)
                 held = len(job.store.verified)
                 self._say(logging.INFO, "job opened", job, shards=job.store.layout.shard_count, held=held)
+            self._stores.shelf.want(job.id)
             job.take_late()  # all that is verified goes along
             self._announce(job, epoch, job.store.held())
             job.announced = epoch
@@ -83,32 +92,48 @@ class Keeper:
         self._do(job, "close", lambda epoch: self._close(job, epoch))
 
     def drop(self, job: LocalJob, shards: Iterable[int]) -> None:
-        """The scheduler found these shards to be wrong and counts them no more: forget their bytes."""
-        with job.chores:
-            if not job.prepared or job.gone:
-                return
-            dropped = {shard for shard in shards if 0 <= shard < job.store.layout.shard_count}
-            job.wait_for(job.stop("dropped", dropped), QUIET_TIMEOUT)
-            for shard in dropped & job.store.verified:  # what is not verified is not trusted anyway
-                job.store.drop(shard)
-            job.reopen()
-            self._say(logging.WARNING, "shards dropped", job, shards=sorted(dropped))
-        self._changed(job)
+        """The scheduler has found copies of these shards to be wrong: have it judge ours, and drop what it refuses.
 
-    def verify(self, job: LocalJob) -> None:
-        """Read everything again; damaged shards are fetched anew."""
+        The order may come late, when the right bytes are here already; only their digest tells.
+        """
+        wanted = frozenset(shards)
+
+        def chore(epoch: int) -> None:
+            if not job.prepared or job.announced != epoch:
+                return  # the announcement that is due tells all
+            self._announce(job, epoch, {shard: crc for shard, crc in job.store.held().items() if shard in wanted})
+            job.reopen()
+            if job.store.complete:
+                self._close(job, epoch)
+
+        self._do(job, "drop", chore)
+
+    def verify(self, job: LocalJob, shards: Sequence[int] | None = None) -> None:
+        """Read everything again, or these shards; damaged ones are fetched anew.
+
+        Where one of these is damaged, all of its files are read: they go back to their places by what is known of them.
+        """
         with job.chores:
             if not job.prepared or job.gone:
                 return
-            before = job.store.verified
-            job.store.reverify(cancelled=lambda: job.gone or self._stopping.is_set())
-            damaged = sorted(before - job.store.verified)
-            self._say(logging.WARNING if damaged else logging.INFO, "job verified", job, damaged=damaged)
+            layout, before = job.store.layout, job.store.verified
+            chosen = range(layout.shard_count) if shards is None else [s for s in shards if 0 <= s < layout.shard_count]
+            self._reverify(job, chosen)
+            damaged = before - job.store.verified
+            if shards is not None and damaged:
+                files = {segment.index for shard in damaged for segment in layout.file_segments(shard)}
+                self._reverify(job, sorted({shard for file in files for shard in layout.shards_of_file(file)}))
+                damaged = before - job.store.verified
+            level = logging.WARNING if damaged else logging.INFO
+            self._say(level, "job verified", job, shards=len(chosen), damaged=sorted(damaged))
             if damaged:
                 job.reopen()
                 # What a node holds can only grow under one epoch; a new one starts from what it announces.
                 self._session.lose(self._session.epoch)
         self._changed(job)
+
+    def _reverify(self, job: LocalJob, shards: Sequence[int]) -> None:
+        job.store.reverify(shards, cancelled=lambda: job.gone or self._stopping.is_set())
 
     def delete(self, job: LocalJob, *, placed_too: bool) -> None:
         """Stop the job here and delete its parts and its state; placed_too: its finished files as well."""
@@ -126,6 +151,35 @@ class Keeper:
             else:
                 self._say(logging.INFO, "job purged" if placed_too else "job discarded", job)
         self._changed(job)
+
+    def pin(self, job: LocalJob, pinned: bool) -> None:
+        """Keep a job from eviction, or let it go again."""
+        try:
+            found = self._stores.shelf.pin(job.id, pinned)
+        except (StoreError, DiskFull) as error:
+            self._say(logging.ERROR, "job not pinned", job, error=error)
+        else:
+            self._say(logging.INFO, "job pinned" if pinned else "job unpinned", job, found=found)
+        self._changed(job)
+
+    def evict(self, job: LocalJob) -> bool:
+        """Delete a job that has ended, to make room; False when it is in use, or nobody can be told."""
+        # Whoever works on it may itself be waiting for room: so this must not wait.
+        if not job.chores.acquire(blocking=False):
+            return False
+        try:
+            if job.prepared and job.stage in UNFINISHED:
+                return False
+            self._scheduler.withdraw(job.id, [self._node])  # nobody is sent here for it from now on
+            job.leave_for(Stage.GONE)
+            self._delete_files(job, placed_too=True)
+        except (redis.RedisError, FdistError) as error:
+            self._say(logging.ERROR, "job not evicted", job, error=error)
+            return False
+        finally:
+            job.chores.release()
+        self._say(logging.INFO, "job evicted", job)
+        return True
 
     def give_up(self, job: LocalJob, error: str) -> None:
         """This node cannot have the job: tell the scheduler why."""
@@ -173,20 +227,17 @@ class Keeper:
         self._say(logging.INFO, f"job handovers {job.gaps.summary()}", job)
 
     def _delete_files(self, job: LocalJob, *, placed_too: bool) -> None:
-        store = job.store if job.prepared else Store(self._data_dir).open(job.id)
+        store = job.store if job.prepared else self._stores.open(job.id)
         if placed_too:
-            if not job.prepared:
-                store.prepare()
             store.purge()
         else:
             store.discard()
 
     def _announce(self, job: LocalJob, epoch: int, held: dict[int, int]) -> None:
         reply = self._scheduler.announce(job.id, self._node, epoch, held)
-        for shard in reply.rejected:
-            job.store.drop(shard)
-        if reply.rejected:
-            self._say(logging.WARNING, "announced shards were refused", job, shards=list(reply.rejected))
+        dropped = [shard for shard in reply.rejected if job.store.drop_copy(shard, held[shard])]
+        if dropped:
+            self._say(logging.WARNING, "shards refused and dropped", job, shards=dropped)
 
     def _dispute(self, job: LocalJob, epoch: int, problems: list[FileProblem]) -> None:
         held = job.store.held()

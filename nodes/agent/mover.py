@@ -26,6 +26,7 @@ from transfers.errors import (
     SourceChanged,
     SourceRefused,
     StoreError,
+    Tampered,
 )
 
 logger = logging.getLogger(__name__)
@@ -133,7 +134,7 @@ class Mover:
         except SourceChanged as error:
             self._fail_job(transfer, str(error))
             return Ending("failed", why="changed", error=str(error))
-        except SourceRefused as error:
+        except (SourceRefused, Tampered) as error:
             self._give_up(transfer, str(error))
             return Ending("failed", why="refused", error=str(error))
         except (DiskFull, StoreError) as error:
@@ -147,19 +148,25 @@ class Mover:
 
     def _move(self, transfer: Transfer) -> Ending:
         store, shard = transfer.job.store, transfer.shard
+        transfer.job.check_digest(shard, transfer.assignment.digest)
         held = store.state.crc(shard) if store.state.status(shard) == VERIFIED else None
         if held is not None and not transfer.assignment.confirm and transfer.assignment.digest in (None, held):
             transfer.received = store.layout.shard_range(shard)[1]
             return Ending("ok", crc=held)
         if held is not None:
             store.drop(shard)
+        digest = transfer.assignment.digest
+        if digest is not None and not transfer.assignment.confirm and store.take_shard(shard, digest, transfer.stopped):
+            store.mark_verified(shard, digest)
+            return Ending("ok", crc=digest)
         offset = 0 if transfer.assignment.confirm else store.received(shard)
         crc = self._fetch(transfer, offset)
         if offset and self._disagrees(transfer, crc):
             # Part of the bytes came from somebody else, so nobody can be blamed yet.
             store.drop(shard)
             crc = self._fetch(transfer, 0)
-        digest = transfer.assignment.digest
+        if transfer.from_gcs:
+            self._check_whole_files(transfer)
         if self._disagrees(transfer, crc):
             store.drop(shard)
             source = transfer.assignment.source or "the bucket"
@@ -174,6 +181,18 @@ class Mover:
         """Whether the digest is known, now that the bytes are here, and another. What confirms is itself the proof."""
         digest = transfer.assignment.digest
         return digest is not None and crc != digest and not transfer.assignment.confirm
+
+    @staticmethod
+    def _check_whole_files(transfer: Transfer) -> None:
+        """Notices a bad read before its digest becomes the shard's, where the bucket's sum is of bytes in the shard.
+
+        A shard that is read wrong again and again is passed on: then the file itself is disputed, which ends.
+        """
+        job, shard = transfer.job, transfer.shard
+        problem = job.store.wrong_whole_file(shard)
+        if problem is not None and job.may_read_again(shard):
+            job.store.drop(shard)
+            raise CorruptShard(f"shard {shard} from the bucket is wrong: {problem}")
 
     def _fetch(self, transfer: Transfer, offset: int) -> int:
         """The digest of the shard after its bytes from `offset` on have been brought here."""

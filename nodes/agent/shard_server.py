@@ -55,6 +55,7 @@ class ShardServerChild:
         self._key = ticket_key
         self._moved = moved
         self._rate = options.rate
+        self._uploads = options.uploads
         self._clock_offset = 0
         self._stopping = threading.Event()
         self._ready = threading.Event()
@@ -80,6 +81,11 @@ class ShardServerChild:
         """Cap all sending, now and after restarts; 0 lifts the cap."""
         self._rate = rate_bits
         self._tell(f"rate {rate_bits}")
+
+    def set_uploads(self, count: int) -> None:
+        """How many transfers may run at once, now and after restarts."""
+        self._uploads = count
+        self._tell(f"uploads {count}")
 
     def set_clock(self, offset_ms: int) -> None:
         """Say how far the scheduler's clock, by which tickets end, is ahead of ours; now and after restarts."""
@@ -129,7 +135,7 @@ class ShardServerChild:
         options = self._options
         argv = [sys.executable, "-m", "transfers.dataplane.server", "--data-dir", str(options.data_dir)]
         argv += ["--host", options.host, "--port", str(port), "--rate", str(self._rate)]
-        argv += ["--max-uploads", str(options.uploads), "--stall-after", str(STALL_AFTER)]
+        argv += ["--max-uploads", str(self._uploads), "--stall-after", str(STALL_AFTER)]
         environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
         root = str(Path(__file__).resolve().parents[2])
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH", "")]))

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import redis as redis_py
@@ -24,8 +25,10 @@ from transfers.dataplane.layout import Layout, OriginObject, PayloadFile
 from transfers.dataplane.names import STATE_DIR
 from transfers.scheduler import Scheduler
 from transfers.scheduler.types import JobSpec
+from transfers.signing import Signer
 
 KEY = "fdk_test"
+SIGNER = Signer("of the tests")
 BUCKET = "models"
 MB = 1024 * 1024
 
@@ -76,7 +79,11 @@ class Fleet:
     def config(self, name: str, **options: Any) -> AgentConfig:
         data_dir = self.root / name
         data_dir.mkdir(exist_ok=True)
-        defaults: dict[str, Any] = {"heartbeat_seconds": 0.2, "gcs_endpoint": self.gcs.endpoint}
+        defaults: dict[str, Any] = {
+            "heartbeat_seconds": 0.2,
+            "gcs_endpoint": self.gcs.endpoint,
+            "coordinator_keys": (SIGNER.public_key,),
+        }
         return AgentConfig(
             redis_url=self.redis_url,
             broker_url=self.broker_url,
@@ -104,9 +111,12 @@ class Fleet:
     def payload(self, sizes: Mapping[str, int], shard_size: int = MB, seed: int = 1) -> Payload:
         """Random files of these sizes, put in the bucket."""
         chance = random.Random(seed)
+        return self.put({name: chance.randbytes(size) for name, size in sorted(sizes.items())}, shard_size)
+
+    def put(self, contents: Mapping[str, bytes], shard_size: int = MB) -> Payload:
+        """Files with these contents, put in the bucket."""
         self.gcs.bucket(BUCKET)
         prefix = f"p-{uuid.uuid4().hex[:8]}/"
-        contents = {name: chance.randbytes(size) for name, size in sorted(sizes.items())}
         objects, files = [], []
         for name, data in contents.items():
             blob = self.gcs.put(BUCKET, prefix + name, data)
@@ -115,8 +125,16 @@ class Fleet:
             files.append(PayloadFile(name, len(data), crc))
         return Payload(Layout(tuple(objects), tuple(files), shard_size), contents)
 
-    def submit(self, payload: Payload, nodes: Sequence[str], topology: str = "mesh", **options: Any) -> str:
-        """Create a job and enrol nodes; nobody is nudged."""
+    def submit(
+        self,
+        payload: Payload,
+        nodes: Sequence[str],
+        topology: str = "mesh",
+        destination: str = "models/m1",
+        more: Mapping[str, Any] = MappingProxyType({}),
+        **options: Any,
+    ) -> str:
+        """Create a job and enrol nodes; nobody is nudged. more: what else is in the plan."""
         job = uuid.uuid4().hex
         layout = payload.layout
         spec = JobSpec(
@@ -127,8 +145,8 @@ class Fleet:
             size=layout.size,
             **options,
         )
-        plan = json.dumps({"v": 1, "job": job, "destination": "models/m1", "layout": layout.to_dict()})
-        self.jobs[job] = (spec, plan, list(nodes))
+        plan = {"v": 1, "job": job, "destination": destination, "layout": layout.to_dict(), **more}
+        self.jobs[job] = (spec, SIGNER.sign(json.dumps(plan)), list(nodes))
         self.create(job)
         return job
 

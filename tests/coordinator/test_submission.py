@@ -9,12 +9,14 @@ import pytest
 import redis as redis_py
 
 from fdist_site.local.gcs_server import GcsServer
+from nodes.signer import signer
 from tests.site_fixtures import Fleet
 from transfers import sources, submission
 from transfers.errors import InvalidTransition, PlanError, SourceBusy
 from transfers.links import Links
 from transfers.models import Job, JobNode, JobState
 from transfers.scheduler.types import Heartbeat
+from transfers.signing import open_signed
 
 pytestmark = pytest.mark.django_db
 
@@ -33,7 +35,7 @@ def test_a_job_is_recorded_given_to_the_scheduler_and_its_nodes_are_woken(
     view = links.scheduler.job(job.id.hex)
     assert view is not None
     assert (view.state, view.topology, view.nodes, view.priority) == ("running", "pipeline", 2, 3)
-    plan = json.loads(links.scheduler.plan(job.id.hex) or "")
+    plan = json.loads(open_signed(links.scheduler.plan(job.id.hex) or "", [signer().public_key], "the plan"))
     assert plan["destination"] == "llama"
     assert [row[0] for row in plan["layout"]["files"]] == ["config.json", "model.bin"]
     broker = redis_py.Redis.from_url(redis_server.broker_url)

@@ -20,6 +20,7 @@ class Fault:
 
     status: send this instead. after: bytes of the body that pass before `then` happens: "reset", "close", "stall" or
     "drip" (a byte every 50 ms). header: (name, value) put in place of the answer's own. silent: never answer.
+    flip: which byte of the body has a bit turned over.
     """
 
     status: int = 0
@@ -28,6 +29,7 @@ class Fault:
     header: tuple[str, str] | None = None
     silent: bool = False
     retry_after: int = 0
+    flip: int = -1
 
 
 class FaultProxy:
@@ -103,7 +105,7 @@ class FaultProxy:
             if fault.then and passed + len(data) >= fault.after:
                 near.sendall(data[: fault.after - passed])
                 return self._break(near, data[fault.after - passed :], fault.then)
-            near.sendall(data)
+            near.sendall(_flipped(data, fault.flip - passed))
             passed += len(data)
             if passed >= length:
                 return True
@@ -146,6 +148,12 @@ def _read_head(connection: socket.socket) -> tuple[bytes, bytes] | None:
         data += more
     end = data.index(_HEAD_END) + len(_HEAD_END)
     return data[:end], data[end:]
+
+
+def _flipped(data: bytes, at: int) -> bytes:
+    if not 0 <= at < len(data):
+        return data
+    return data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]
 
 
 def _length(head: bytes) -> int:

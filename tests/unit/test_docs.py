@@ -32,6 +32,7 @@ READERS = {
     "integer",
     "seconds",
     "rate",
+    "size",
     "get",
     "str",
     "bool",

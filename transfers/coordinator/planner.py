@@ -14,10 +14,12 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from nodes import inventory
 from nodes.labels import matches
 from nodes.mirror import mirror_nodes
 from nodes.models import EnrolmentKey, Node
 from transfers.coordinator.reconcile import reconcile
+from transfers.coordinator.stock import Stock
 from transfers.errors import FdistError
 from transfers.links import Links
 from transfers.models import FINAL_STATES, Job, JobNode, JobNodeState, JobState
@@ -44,6 +46,7 @@ class Planner:
         self.reconciled = float("-inf")
         self.nudged: dict[tuple[str, str], float] = {}
         self.refused: set[tuple[str, str]] = set()
+        self.stock = Stock(links, clock)
 
     def step(self) -> float:
         scheduler = self.links.scheduler
@@ -60,6 +63,10 @@ class Planner:
             except FdistError as error:  # it ended meanwhile, here or in the scheduler; the next round sees that
                 logger.info("passed over job=%s reason=%s", job.id.hex, error)
         if due:
+            self.stock.take(
+                inventory.read_all(self.links.redis, self.links.cell),
+                {view.name for view in views if view.state in ("live", "draining")},
+            )
             self._clear(known, {job.id.hex for job in jobs})
             self.reconciled = self.clock()
         return ROUND_SECONDS
@@ -85,10 +92,13 @@ class Planner:
         }
         listed = set(JobNode.objects.filter(job=job).values_list("node__name", flat=True))
         late: list[str] = []
-        for name in sorted(wanting.keys() - listed):
+        new = sorted(wanting.keys() - listed)
+        told = inventory.read_all(self.links.redis, self.links.cell) if new else {}
+        for name in new:
             view = wanting[name]
-            if view.disk_total and view.disk_free < job.size:
-                self._refuse(job, view)
+            room = told[name].room(view.disk_free) if name in told else view.disk_free
+            if view.disk_total and room < job.size:
+                self._refuse(job, name, room)
             else:
                 late.append(name)
         if late:
@@ -97,14 +107,14 @@ class Planner:
             logger.info("enrolled late job=%s nodes=%s", job.id.hex, ",".join(late))
             self._nudge(job, late)
 
-    def _refuse(self, job: Job, view: NodeView) -> None:
-        if (job.id.hex, view.name) not in self.refused:
-            self.refused.add((job.id.hex, view.name))
+    def _refuse(self, job: Job, name: str, room: int) -> None:
+        if (job.id.hex, name) not in self.refused:
+            self.refused.add((job.id.hex, name))
             logger.warning(
-                "not enrolled job=%s node=%s reason=%s free, %s needed",
+                "not enrolled job=%s node=%s reason=room for %s, %s needed",
                 job.id.hex,
-                view.name,
-                size_text(view.disk_free),
+                name,
+                size_text(room),
                 size_text(job.size),
             )
 

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,6 +71,16 @@ class JobFolder:
             draft.write_text(json.dumps(data, separators=(",", ":"), sort_keys=True))
             draft.replace(self.path / "layout.json")
 
+    def describe(self) -> None:
+        """As `save`, unless the job is described here already; raises StoreError when it is described otherwise."""
+        try:
+            known = JobFolder.load(self.data_dir, self.job)
+        except (NoSuchJob, StoreError):
+            self.save()
+            return
+        if known != self:
+            raise StoreError(f"job {self.job} is on this node with another layout or destination; purge it first")
+
     @property
     def path(self) -> Path:
         return jobs_dir(self.data_dir) / self.job
@@ -89,6 +100,16 @@ class JobFolder:
 
     def open_state(self, *, writable: bool) -> ShardState:
         return ShardState(self.state_path, self.layout, self.fingerprint, writable=writable)
+
+    def open_or_make_state(self) -> ShardState:
+        """The state for the agent to write; a new one where there is none, or a damaged one."""
+        with disk_errors(self.data_dir, f"open the state of job {self.job}"):
+            if self.state_path.exists():
+                with suppress(StoreError):
+                    return self.open_state(writable=True)
+            # Nothing is proven then, and what was placed is found by its content.
+            ShardState.create(self.state_path, self.layout, self.fingerprint)
+            return self.open_state(writable=True)
 
     def part_path(self, file: int) -> Path:
         return self.parts_dir / str(file)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,24 +17,45 @@ from transfers.dataplane import disk, parts, placement, proof
 from transfers.dataplane.folder import JobFolder
 from transfers.dataplane.layout import Layout
 from transfers.dataplane.placement import FileProblem
+from transfers.dataplane.reuse import Reuse
+from transfers.dataplane.room import MakeRoom, unlimited
 from transfers.dataplane.shardstate import PARTIAL, RECEIVING, VERIFIED, WHOLE, ShardState
+from transfers.dataplane.taking import Taker, copy_shard
 from transfers.dataplane.writer import ShardWriter, shard_crc
-from transfers.errors import Cancelled, CorruptShard, NoSuchJob, StoreError
+from transfers.errors import Cancelled, CorruptShard, StoreError
+
+_PROVED_AT_ONCE = 2
+"""Shards read at once: while one is summed the other is read, which keeps a disk busy."""
 
 
 class JobStore:
-    """One job on this node. Call `prepare` first, and `reverify` after a restart."""
+    """One job on this node. Call `prepare` first, and `reverify` after a restart.
 
-    def __init__(self, data_dir: Path, job: str, layout: Layout, destination: str) -> None:
+    make_room: asked before disk space is taken. reuse: whether, and how, content is taken from other jobs' files.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        job: str,
+        layout: Layout,
+        destination: str,
+        *,
+        make_room: MakeRoom = unlimited,
+        reuse: Reuse = "link",
+    ) -> None:
         self.folder = JobFolder(Path(data_dir), job, layout, destination)
         self.job = job
         self.layout = layout
         self._lock = threading.Condition()
         self._placing = threading.Lock()
+        self._repairing = threading.Lock()
         self._writing: set[int] = set()
         self._proving: set[int] = set()
         self._verified: set[int] = set()
         self._state: ShardState | None = None
+        self._make_room = make_room
+        self._taker = Taker(self.folder, reuse, make_room)
 
     @property
     def state(self) -> ShardState:
@@ -44,16 +66,16 @@ class JobStore:
     def prepare(self, cancelled: Callable[[], bool] | None = None) -> None:
         """Makes room for the job, or takes up what an earlier run left; then says of which shards it holds bytes.
 
-        Files that are at the destination already, with the same size and crc32c, are taken as they are and count as
-        held. Raises DiskFull before anything was written when the rest does not fit, StoreError when the data
-        directory cannot be used, Cancelled.
+        Files that are at the destination already, or in other jobs on this node, with the same size and crc32c, are
+        taken as they are and count as held. Raises DiskFull before anything was written when the rest does not fit,
+        StoreError when the data directory cannot be used, Cancelled.
         """
         if self._state is not None and not self._state.closed:
             return
-        self._describe()
+        self.folder.describe()
         with disk.disk_errors(self.folder.data_dir, f"look at the destination of job {self.job}"):
             placement.check_way(self.folder)
-        self._state = state = self._open_state()
+        self._state = state = self.folder.open_or_make_state()
         touched: set[int] = set()
         missing: list[int] = []
         for file in range(len(self.layout.files)):
@@ -66,39 +88,59 @@ class JobStore:
                 touched.update(self.layout.shards_of_file(file))
             else:
                 missing.append(file)
-        self._make_parts(missing)
+        taken = self._taker.files(state, missing, cancelled)
+        touched.update(shard for file in taken for shard in self.layout.shards_of_file(file))
+        self._make_parts([file for file in missing if file not in taken])
         for shard in sorted(touched):
             proof.credit_placed(self.folder, state, shard)
         self._settle()
 
+    def attach(self) -> bool:
+        """Takes up what an earlier run left, as it is and only to remove it; False when that cannot be read."""
+        if self._state is None:
+            with suppress(StoreError, OSError):
+                self._state = self.folder.open_state(writable=True)
+        return self._state is not None
+
     def reverify(
-        self, shards: Iterable[int] | None = None, cancelled: Callable[[], bool] | None = None
+        self, shards: Sequence[int] | None = None, cancelled: Callable[[], bool] | None = None
     ) -> dict[int, int]:
         """Proves what the state says by reading and summing; gives the digest of every shard that is proven.
 
         What does not agree is dropped, and a placed file with damaged bytes is taken back from its destination.
         shards: only these; by default all. Cost: one read of what has arrived.
         """
-        proven: dict[int, int] = {}
-        for shard in range(self.layout.shard_count) if shards is None else shards:
-            with self._lock:
-                if shard in self._writing or shard in self._proving or not self.state.received(shard):
-                    continue
-                self._proving.add(shard)  # Who wants to write it waits until it was read.
-            try:
-                result = proof.prove_shard(self.folder, self.state, shard, cancelled)
-                if self.state.closed:
-                    raise Cancelled(f"job {self.job} was discarded on this node")
-                if not result.good:
+        chosen = range(self.layout.shard_count) if shards is None else shards
+
+        def prove(some: Sequence[int]) -> dict[int, int]:
+            found = ((shard, self._prove(shard, cancelled)) for shard in some)
+            return {shard: crc for shard, crc in found if crc is not None}
+
+        with ThreadPoolExecutor(_PROVED_AT_ONCE, thread_name_prefix="prover") as pool:
+            parts_of = [chosen[at::_PROVED_AT_ONCE] for at in range(_PROVED_AT_ONCE)]
+            proven = {shard: crc for found in pool.map(prove, parts_of) for shard, crc in found.items()}
+        return {shard: crc for shard, crc in sorted(proven.items()) if shard in self._verified}
+
+    def _prove(self, shard: int, cancelled: Callable[[], bool] | None) -> int | None:
+        """Proves one shard; gives its digest if it is verified."""
+        with self._lock:
+            if shard in self._writing or shard in self._proving or not self.state.received(shard):
+                return None
+            self._proving.add(shard)  # Who wants to write it waits until it was read.
+        try:
+            result = proof.prove_shard(self.folder, self.state, shard, cancelled)
+            if self.state.closed:
+                raise Cancelled(f"job {self.job} was discarded on this node")
+            if not result.good:
+                with self._repairing:
                     self._reset(shard)
                     self._repair(result.bad_files)
-                elif self.state.status(shard) == VERIFIED:
-                    proven[shard] = self.state.crc(shard)
-            finally:
-                with self._lock:
-                    self._proving.discard(shard)
-                    self._lock.notify_all()
-        return {shard: crc for shard, crc in proven.items() if shard in self._verified}
+                return None
+            return self.state.crc(shard) if self.state.status(shard) == VERIFIED else None
+        finally:
+            with self._lock:
+                self._proving.discard(shard)
+                self._lock.notify_all()
 
     def writer(self, shard: int, offset: int = 0) -> ShardWriter:
         """The right to write a shard. offset: 0, or `received(shard)` to go on where an earlier transfer stopped."""
@@ -156,6 +198,36 @@ class JobStore:
         unproven = {s.index for s in self.layout.file_segments(shard) if self.layout.files[s.index].crc32c is None}
         self._repair(file for file in sorted(unproven) if self.state.is_placed(file))
 
+    def drop_copy(self, shard: int, crc: int) -> bool:
+        """Drops a verified shard that still has this digest; False when another copy came, or comes, in its place."""
+        with self._lock:
+            self._lock.wait_for(lambda: shard not in self._proving)
+            if shard not in self._verified or self.state.crc(shard) != crc:
+                return False
+            self.drop(shard)
+            return True
+
+    def wrong_whole_file(self, shard: int) -> FileProblem | None:
+        """A file that lies within a shard and whose bytes, as they came, are not the bucket's."""
+        return placement.wrong_within(self.folder, self.state, shard)
+
+    def take_shard(self, shard: int, digest: int, cancelled: Callable[[], bool]) -> bool:
+        """Copies a shard with this digest from files of other jobs on this node, if they have it; reads what it copies.
+
+        True when all its bytes are here, ready for `mark_verified`. Raises Cancelled, DiskFull or StoreError.
+        """
+        pieces = None if self.received(shard) else self._taker.pieces(shard, digest)
+        if pieces is None:
+            return False
+        writer = self.writer(shard)
+        try:
+            right = copy_shard(pieces, writer, cancelled) == digest
+        finally:
+            writer.abort(keep=False)
+        if not right:
+            self.state.reset(shard)
+        return right
+
     @property
     def verified(self) -> frozenset[int]:
         with self._lock:
@@ -196,6 +268,8 @@ class JobStore:
                     problems.append(problem)
             if good:
                 placement.place_files(self.folder, self.state, good)
+            if self.placed:
+                self._taker.forget()
             return problems
 
     def discard(self) -> None:
@@ -211,32 +285,16 @@ class JobStore:
 
     def purge(self) -> None:
         """Forget the job and delete the files that it placed."""
+        if not self.attach():
+            self.prepare()  # finds by their content which files are the job's
         with self._placing:
             placement.remove_placed(self.folder, self.state)
         self.discard()
 
-    def _describe(self) -> None:
-        try:
-            known = JobFolder.load(self.folder.data_dir, self.job)
-        except (NoSuchJob, StoreError):
-            known = None
-        if known is None:
-            self.folder.save()
-        elif known != self.folder:
-            raise StoreError(f"job {self.job} is on this node with another layout or destination; purge it first")
-
-    def _open_state(self) -> ShardState:
-        with disk.disk_errors(self.folder.data_dir, f"open the state of job {self.job}"):
-            if self.folder.state_path.exists():
-                with suppress(StoreError):
-                    return self.folder.open_state(writable=True)
-            # None yet, or damaged: nothing is proven then, and what was placed is found by its content.
-            ShardState.create(self.folder.state_path, self.layout, self.folder.fingerprint)
-            return self.folder.open_state(writable=True)
-
     def _make_parts(self, files: list[int]) -> None:
         """Makes room for files; a part that is new has no bytes, whatever was known of the one before it."""
-        parts.reserve(self.folder, files)
+        with self._make_room(self.job, sum(self.layout.files[file].size for file in files)):
+            parts.reserve(self.folder, files)
         for file in files:
             for shard in self.layout.shards_of_file(file):
                 if self.state.received(shard):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -89,6 +90,13 @@ def check_file(folder: JobFolder, state: ShardState, file: int) -> FileProblem |
     return FileProblem(file, folder.layout.files[file].name, expected, actual, shards)
 
 
+def wrong_within(folder: JobFolder, state: ShardState, shard: int) -> FileProblem | None:
+    """The first file that lies whole within a shard and whose bytes, as they came, are not the bucket's."""
+    files = folder.layout.files
+    whole = (s.index for s in folder.layout.file_segments(shard) if s.length == files[s.index].size)
+    return next((problem for file in whole if (problem := check_file(folder, state, file))), None)
+
+
 def place_files(folder: JobFolder, state: ShardState, files: Iterable[int]) -> None:
     """Moves checked files to their destination, where each appears whole or not at all.
 
@@ -122,9 +130,14 @@ def take_back(folder: JobFolder, state: ShardState, file: int) -> bool:
     """Moves a placed file back among the parts, for repair; False when it is gone from its destination."""
     with disk_errors(folder.data_dir, f"take back a file of job {folder.job}"):
         try:
-            if folder.final_path(file).stat().st_size != folder.layout.files[file].size:
+            final = folder.final_path(file)
+            if final.stat().st_size != folder.layout.files[file].size:
                 return False
-            folder.final_path(file).rename(folder.part_path(file))
+            if final.stat().st_nlink > 1:  # repaired as it is, it would change under the jobs that share it
+                shutil.copyfile(final, folder.part_path(file))
+                final.unlink()
+            else:
+                final.rename(folder.part_path(file))
         except FileNotFoundError:
             return False
         finally:
@@ -168,6 +181,8 @@ def _sync_files(paths: list[Path]) -> None:
 
 
 def _sync_file(path: Path) -> None:
+    if path.stat().st_nlink > 1:
+        return  # another job has it in place: it was synced for that one, and is read-only since
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         os.fchmod(descriptor, _FILE_MODE)

@@ -49,12 +49,22 @@ def prove_shard(folder: JobFolder, state: ShardState, shard: int, cancelled: Cal
 
 
 def adopt_file(folder: JobFolder, state: ShardState, file: int, cancelled: Callable[[], bool] | None = None) -> bool:
-    """Takes a file that is already at its destination for the job's own, if it has the same content.
+    """Takes a file that is already at its destination for the job's own, if it has the same content."""
+    path = folder.final_path(file)
+    if not prove_file(folder, state, file, path, cancelled):
+        return False
+    state.set_placed(file, path.stat())
+    return True
+
+
+def prove_file(
+    folder: JobFolder, state: ShardState, file: int, path: Path, cancelled: Callable[[], bool] | None = None
+) -> bool:
+    """Whether `path` has the content of a file of the job; notes the sums of its segments then.
 
     The same content means: the size and the bucket's crc32c; or, where the bucket gave none, the sums of shards that
     this node had verified before (a node that died between the rename and the note of it). One read of the file.
     """
-    path = folder.final_path(file)
     if not _is_plain_file(path, folder.layout.files[file].size):
         return False
     expected = folder.layout.files[file].crc32c
@@ -74,7 +84,6 @@ def adopt_file(folder: JobFolder, state: ShardState, file: int, cancelled: Calla
         return False
     for number, crc in sums.items():
         state.set_segment_crc(number, crc)
-    state.set_placed(file, path.stat())
     return True
 
 
@@ -110,6 +119,7 @@ def _descriptor_crc(descriptor: int, offset: int, length: int, cancelled: Callab
         _buffers.view = memoryview(bytearray(_READ_SIZE))
     view: memoryview = _buffers.view
     crc = 0
+    os.posix_fadvise(descriptor, offset, length, os.POSIX_FADV_SEQUENTIAL)  # reads further ahead
     while length:
         if cancelled is not None and cancelled():
             raise Cancelled("proving the bytes on disk was stopped")

@@ -6,20 +6,29 @@ import os
 from pathlib import Path
 
 from transfers.dataplane import disk, parts
-from transfers.dataplane.folder import JobFolder, is_job_id, jobs_dir
+from transfers.dataplane.folder import JobFolder, jobs_dir
 from transfers.dataplane.jobstore import JobStore
 from transfers.dataplane.layout import Layout
 from transfers.dataplane.placement import FileProblem
+from transfers.dataplane.reuse import Reuse
+from transfers.dataplane.room import MakeRoom, unlimited
+from transfers.dataplane.shelf import Shelf
 from transfers.dataplane.writer import ShardWriter
 
 __all__ = ["FileProblem", "JobStore", "ShardWriter", "Store"]
 
 
 class Store:
-    """All jobs on this node's disk."""
+    """All jobs on this node's disk.
 
-    def __init__(self, data_dir: Path) -> None:
+    reuse: how content is taken from other jobs' files. make_room: asked before a job takes space.
+    """
+
+    def __init__(self, data_dir: Path, reuse: Reuse = "link") -> None:
         self.data_dir = Path(data_dir)
+        self.reuse = reuse
+        self.make_room: MakeRoom = unlimited
+        self.shelf = Shelf(self.data_dir)
         with disk.disk_errors(self.data_dir, f"use {self.data_dir} as the data directory"):
             jobs_dir(self.data_dir).mkdir(parents=True, exist_ok=True)
             probe = jobs_dir(self.data_dir) / f".probe-{os.getpid()}"
@@ -28,15 +37,15 @@ class Store:
 
     def jobs(self) -> list[str]:
         """The jobs that have left something here."""
-        return sorted(p.name for p in jobs_dir(self.data_dir).iterdir() if p.is_dir() and is_job_id(p.name))
+        return self.shelf.names()
 
     def create(self, job: str, layout: Layout, destination: str) -> JobStore:
-        return JobStore(self.data_dir, job, layout, destination)
+        return JobStore(self.data_dir, job, layout, destination, make_room=self.make_room, reuse=self.reuse)
 
     def open(self, job: str) -> JobStore:
         """A job as an earlier process described it; call `prepare` next. Raises NoSuchJob or StoreError."""
         folder = JobFolder.load(self.data_dir, job)
-        return JobStore(self.data_dir, job, folder.layout, folder.destination)
+        return self.create(job, folder.layout, folder.destination)
 
     def free(self) -> int:
         """Bytes free for jobs."""

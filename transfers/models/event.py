@@ -14,6 +14,7 @@ class JobEventKind(models.TextChoices):
     NODE_DONE = "node_done"
     NODE_FAILED = "node_failed"
     DISPUTED = "disputed"  # a whole file's checksum was wrong: its shards are read again
+    EVICTED = "evicted"  # a node that was done has the files no longer
     MOVED = "moved"  # a slow node went to the end of a pipeline
 
 

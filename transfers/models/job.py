@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from transfers.models.progress import JobNode
 
 
-TRIED_AGAIN = (JobNodeState.STOPPED, JobNodeState.FAILED)
+TRIED_AGAIN = (JobNodeState.STOPPED, JobNodeState.FAILED, JobNodeState.EVICTED)
 
 
 class JobQuerySet(models.QuerySet["Job"]):
@@ -53,6 +53,8 @@ class Job(models.Model):
     download_slots = models.PositiveIntegerField(
         null=True, blank=True, help_text="downloads at once of a node, if less than its own"
     )
+
+    pinned = models.BooleanField(default=False, help_text="nodes keep its files whatever else needs room")
 
     size = models.BigIntegerField(help_text="bytes of the payload")
     file_count = models.PositiveIntegerField()

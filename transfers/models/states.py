@@ -39,6 +39,7 @@ class JobNodeState(models.TextChoices):
     DONE = "done"
     FAILED = "failed"
     STOPPED = "stopped"  # the job ended before it was done
+    EVICTED = "evicted"  # it was done, and its files are gone from the node since, to make room
     WITHDRAWN = "withdrawn"  # taken off the job
 
 

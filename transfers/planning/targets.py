@@ -13,7 +13,7 @@ from transfers.words import count, few, size_text
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """A node as planning sees it. disk_free: bytes, None when it has not told."""
+    """A node as planning sees it. disk_free: bytes that a job may have there, None when it has not told."""
 
     name: str
     state: str = "live"

@@ -27,6 +27,8 @@ OPTIONS = (
     ("upload-slots", "FDIST_UPLOAD_SLOTS", "shards sent at once (default 2)"),
     ("download-slots", "FDIST_DOWNLOAD_SLOTS", "shards received from nodes at once (default 2)"),
     ("gcs-slots", "FDIST_GCS_SLOTS", "shards read from the bucket at once (default 1)"),
+    ("quota", "FDIST_QUOTA", "bytes for all jobs together, such as 800GB; beyond it jobs that ended make room"),
+    ("reuse", "FDIST_REUSE", "take files that other jobs have here by link (default) or copy, or off"),
     ("log-level", "FDIST_LOG_LEVEL", "debug, info, warning or error (default info)"),
 )
 EPILOG = """\

@@ -10,8 +10,10 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from nodes.models import EnrolmentKey
+from nodes.signer import signer
 from transfers.links import get_links
 from transfers.management.arguments import FdistCommand
+from transfers.signing import public_key_of
 
 
 class Command(FdistCommand):
@@ -47,7 +49,10 @@ examples:
             raise CommandError(f'there is a key named "{options["name"]}" already')
         expires = timezone.now() + timedelta(days=options["days"]) if options["days"] > 0 else None
         if options["key_file"]:
-            EnrolmentKey.adopt(options["name"], _read_key(options["key_file"]), expires_at=expires)
+            key = _read_key(options["key_file"])
+            EnrolmentKey.adopt(options["name"], key, expires_at=expires)
+            if public_key_of(key) != signer().public_key:
+                self.stderr.write(f"nodes with this key also need FDIST_COORDINATOR_KEY={signer().public_key}")
             return
         _, key = EnrolmentKey.issue(options["name"], expires_at=expires)
         self.stdout.write(key)

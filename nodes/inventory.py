@@ -1,0 +1,68 @@
+"""What a node says it keeps: its quota, what of it is used, and its jobs. Nodes are the truth about bytes.
+
+Each node writes its own entry, whole, whenever something changed, and now and then in any case; the coordinator reads
+them all and corrects the record by them. So a loss of Redis, or of a message, is made good by the next one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import redis
+
+from transfers.scheduler.base import text
+from transfers.scheduler.keys import Keys
+
+KEY = "inventory"  # hash: node name -> JSON
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A job on a node. size: bytes of it there. whole: all of its files are in their places."""
+
+    size: int
+    pinned: bool
+    whole: bool
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """at: when it was taken, in ms of the scheduler's clock. quota: bytes, None for no limit.
+
+    used: bytes of all jobs. evictable: bytes of those that make room when another job needs it.
+    caps: rates and slots that count by order of the coordinator. evicted: jobs that made room lately.
+    """
+
+    at: int
+    quota: int | None
+    used: int
+    evictable: int
+    jobs: Mapping[str, Kept] = field(default_factory=dict)
+    caps: Mapping[str, int] = field(default_factory=dict)
+    evicted: tuple[str, ...] = ()
+
+    def room(self, disk_free: int) -> int:
+        """Bytes that a new job may have there, when the disk has so many free."""
+        if self.quota is None:
+            return disk_free
+        return max(min(disk_free, self.quota - self.used) + self.evictable, 0)
+
+
+def put(client: redis.Redis, cell: str, node: str, inventory: Inventory) -> None:
+    body = json.dumps(asdict(inventory), separators=(",", ":"))
+    client.hset(Keys(cell)(KEY), node, body)
+
+
+def read_all(client: redis.Redis, cell: str) -> dict[str, Inventory]:
+    """The last word of every node that has said something."""
+    found: Any = client.hgetall(Keys(cell)(KEY))
+    return {text(node): _parse(text(body)) for node, body in found.items()}
+
+
+def _parse(body: str) -> Inventory:
+    raw = json.loads(body)
+    jobs = {job: Kept(**kept) for job, kept in raw.pop("jobs").items()}
+    return Inventory(jobs=jobs, evicted=tuple(raw.pop("evicted")), **raw)
