@@ -33,6 +33,7 @@ REDIS_URL: str = conf.redis_url()
 FDIST_BROKER_URL: str = conf.broker_url()
 FDIST_CELL: str = conf.cell()
 FDIST_CELERY_FACTORY = "fdist_site.celery.make_app"
+TEST_FLEET: bool = env.bool("FDIST_TEST_FLEET", False)
 GCS_PROJECT: str = env.str("FDIST_GCS_PROJECT", "")
 
 INSTALLED_APPS = [

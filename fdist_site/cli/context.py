@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fdist_site.cli.config import load
+from fdist_site.conf import parse_rate
 from nodes.labels import NODE_NAME, parse_labels
 from transfers.words import parse_size
 
@@ -64,6 +65,20 @@ class Size(click.ParamType[int]):
             return value
         try:
             return parse_size(value)
+        except ValueError as error:
+            self.fail(str(error), parameter, context)
+
+
+class Rate(click.ParamType[int]):
+    """Bits a second, as networks have them; gives bytes a second."""
+
+    name = "rate"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        if isinstance(value, int):
+            return value
+        try:
+            return (parse_rate(value) or 0) // 8 or self.fail("a rate of nothing is none", parameter, context)
         except ValueError as error:
             self.fail(str(error), parameter, context)
 

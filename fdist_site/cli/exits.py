@@ -17,6 +17,10 @@ TIMEOUT = 8  # what was waited for did not come in time
 INTERRUPTED = 130  # Ctrl-C
 
 
+class NotHere(FdistError):
+    """The installation is not one on which this may be done."""
+
+
 class FailedHere(FdistError):
     """What was asked for did not come about, and will not by itself."""
 
@@ -30,6 +34,7 @@ CODES: tuple[tuple[type[Exception], int], ...] = (
     (errors.NotAllowed, NOT_ALLOWED),
     (errors.NotFound, NOT_FOUND),
     (errors.Conflict, CONFLICT),
+    (NotHere, CONFLICT),
 )
 
 

@@ -7,7 +7,7 @@ from importlib import metadata
 
 import click
 
-from fdist_site.cli import exits, jobs, login, nodes, output, push, waiting
+from fdist_site.cli import bench, chaos, exits, jobs, login, nodes, output, push, waiting
 from fdist_site.cli.context import Settings
 from transfers.errors import FdistError
 
@@ -35,6 +35,8 @@ for command in (
     *jobs.ACTS,
     nodes.nodes,
     nodes.status,
+    bench.bench,
+    chaos.chaos,
     login.login,
     login.logout,
     login.completion,

@@ -61,7 +61,7 @@ def push(settings: Settings, /, source: str, wait: bool, key: str, **options: An
         click.echo(f"{job.id}  {size_text(job.size)} in {files}, {shards}, by {job.topology} to {nodes}")
         if not wait:
             click.echo(f"follow it with: fdist watch {job.id[:8]}", err=True)
-    code = follow_job(settings, job.id, quiet=settings.json) if wait else exits.OK
+    code = follow_job(settings, job.id) if wait else exits.OK
     if settings.json:
         output.print_json(client.job(job.id) if wait else job)
     return code

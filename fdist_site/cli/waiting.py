@@ -20,21 +20,20 @@ if TYPE_CHECKING:
 OPEN_OR_DONE = ("planned", "running", "paused", "complete", "failed")
 
 
-def follow_job(settings: Settings, job: str, *, lines: bool = False, quiet: bool = False) -> int:
-    """Shows a job until it ends; gives the exit code."""
-    looks = settings.client().watch(job)
-    if quiet:
-        last = _last(looks)
-    else:
-        from transfers.terminal import follow
-
-        last = follow(looks, output.console(), lines=lines)
+def follow_job(settings: Settings, job: str, *, lines: bool = False) -> int:
+    """Shows a job until it ends, or waits for that where JSON was asked for; gives the exit code."""
+    last = follow(settings, settings.client().watch(job), lines=lines)
     return exits.OK if last.state == "complete" else exits.FAILED
 
 
-def _last(looks: Iterator[JobProgress]) -> JobProgress:
-    *_, last = looks
-    return last
+def follow(settings: Settings, looks: Iterator[JobProgress], *, lines: bool = False) -> JobProgress:
+    """Shows each look as it comes, but where JSON was asked for; gives the last."""
+    if settings.json:
+        *_, last = looks
+        return last
+    from transfers.terminal import follow
+
+    return follow(looks, output.console(), lines=lines)
 
 
 @click.command()

@@ -59,7 +59,7 @@ class LocalFleet:
 
     root: directory for data, logs and the record. redis_url: a server of your own instead of one that is started; the
     fleet then works in a cell of its own there and removes its keys at the end. database_url: SQLite in `root` unless
-    given. Names of processes: redis, gcs, coordinator, web, and each node's name.
+    given. test_fleet: its nodes obey orders to break. Names of processes: redis, gcs, coordinator, web, and each node's name.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class LocalFleet:
         redis_url: str = "",
         database_url: str = "",
         persist: bool = False,
+        test_fleet: bool = False,
     ) -> None:
         self.root = root.resolve()
         self.options = options or NodeOptions()
@@ -79,6 +80,7 @@ class LocalFleet:
         self.redis_server = None if redis_url else RedisServer(self.group, self.root / "redis", persist=persist)
         self.cell = f"local-{secrets.token_hex(3)}" if redis_url else "main"
         self._redis_url = redis_url
+        self._test_fleet = test_fleet
         self._database_url = database_url or f"sqlite:///{self.root / 'record.sqlite3'}"
         self._enrolment_key = f"fdk_{secrets.token_urlsafe(32)}"
         self._bootstrap: subprocess.Popen[str] | None = None
@@ -133,6 +135,7 @@ class LocalFleet:
             "REDIS_URL": self._redis_url,
             "FDIST_CELL": self.cell,
             "STORAGE_EMULATOR_HOST": self.gcs.endpoint,
+            "FDIST_TEST_FLEET": str(self._test_fleet),
             "PYTHONUNBUFFERED": "1",
         }
 

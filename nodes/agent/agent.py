@@ -15,6 +15,8 @@ import redis
 
 from nodes.agent.book import JobBook
 from nodes.agent.bucket import LazyBucket
+from nodes.agent.chaos import OP as CHAOS
+from nodes.agent.chaos import Chaos
 from nodes.agent.config import AgentConfig
 from nodes.agent.drain import Assigned, Changed, Drain, Registered
 from nodes.agent.inbox import Inbox
@@ -112,6 +114,7 @@ class Agent:
             registered=self._registered,
             answered=self._answered,
         )
+        self._chaos = Chaos(config.name, config.test_fleet, set_rates=self._set_rates, find=self.book.get)
         self._starter = threading.Thread(target=self._start, name="starter", daemon=True)
 
     # --- life
@@ -143,6 +146,7 @@ class Agent:
             self._stopping.set()
             if not self.drain_loop.wait_idle(DRAIN_STOP_TIMEOUT):
                 say(logger, logging.WARNING, "movers still run", node=self.node)
+            self._chaos.close()
             self._inbox.close()
             self._pulse.stop(self.config.heartbeat_seconds + 1)
             self._leave()
@@ -212,10 +216,18 @@ class Agent:
         if self.drain_loop.parked and not reply.parked:
             self.drain_loop.post(Changed())  # Redis has lost what we said last: ask again
         for order in reply.orders:
-            self.book.obey(order)
+            if order.get("op") == CHAOS:
+                self._chaos.obey(order)
+            else:
+                self.book.obey(order)
         self.book.want(reply.jobs)
         self.book.retry_late()
         self._ensure_drain()
+
+    def _set_rates(self, rate: int | None) -> None:
+        """Cap sending and receiving at `rate` bit/s; None for what this node was started with."""
+        self.download_limiter.set_rate(rate or self.config.download_rate)
+        self.server.set_rate(rate or self.config.upload_rate or 0)
 
     def _server_moved(self) -> None:
         """Peers were told an address that is no longer ours."""

@@ -12,6 +12,7 @@ class AgentConfig:
     """Everything that an agent is told at its start. Rates are bits a second, None is unlimited.
 
     listen_host: the interface that the shard server binds. advertise_host: the name under which peers reach it.
+    test_fleet: whether it obeys orders to break (nodes.agent.chaos).
     shard_port: 0 lets the system choose. idle_seconds: how long a drain stays parked before it ends.
     """
 
@@ -36,3 +37,4 @@ class AgentConfig:
     gcs_endpoint: str | None = None
     gcs_project: str | None = None
     log_level: str = "INFO"
+    test_fleet: bool = False

@@ -197,6 +197,10 @@ class Fdist:
         """Takes a node that is gone out of the lists. Raises Conflict for one that lives."""
         self._http.delete(f"nodes/{name}/")
 
+    def chaos(self, name: str, act: str, **details: Any) -> None:
+        """Has a node of a test fleet "kill", "slow" or "corrupt" itself. Raises Conflict on any other fleet."""
+        self._http.post(f"nodes/{name}/chaos/", {"act": act, **details})
+
     def cell(self) -> Mapping[str, Any]:
         """The cell at a glance: nodes, jobs, rates, and whether the coordinator does its work."""
         answer: Mapping[str, Any] = self._http.get("cell/")

@@ -19,14 +19,14 @@ from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 
 from fdist_site.conf import parse_rate
-from fdist_site.local.figures import Figures, Links, read_figures
+from fdist_site.local.figures import Links, read_figures
 from fdist_site.local.fleet import USER, LocalFleet, NodeOptions
 from fdist_site.local.payload import Payload, model_payload
 from fdist_site.local.processes import LocalError, terminate_as_interrupt
 from fdist_site.local.progress import Watcher
-from fdist_site.local.terminal import summary
 from fdist_site.local.vitals import age, peak_memory
 from transfers.management.arguments import FdistCommand, size_argument
+from transfers.reached import Figures, summary
 from transfers.terminal import follow, polled
 from transfers.words import duration_text, size_text
 
