@@ -26,8 +26,8 @@ class Figures:
     size: int
     amplification: float
     node_seconds: tuple[float, ...]
-    bound: float | None
-    ideal: float | None
+    bound: float | None = None
+    ideal: float | None = None
     first_transfer: float | None = None
     last_step: float | None = None
 
@@ -76,8 +76,9 @@ def summary(figures: Sequence[Figures]) -> Table:
     if any(each.first_transfer is not None for each in figures):
         row("from the job's creation to the first transfer", lambda f: _duration(f.first_transfer))
         row("from the last shard to the last file in place", lambda f: _duration(f.last_step))
-    row("lower bound", lambda f: "no rate given" if f.bound is None else duration_text(f.bound))
-    row("wall time / lower bound", lambda f: _figure(f.ratio))
+    if any(each.bound is not None for each in figures):
+        row("lower bound", lambda f: _duration(f.bound))
+        row("wall time / lower bound", lambda f: _figure(f.ratio))
     return table
 
 

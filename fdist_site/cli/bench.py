@@ -100,14 +100,12 @@ def measure(client: Fdist, job: Job, rate: int | None, options: Mapping[str, Any
     """rate: bytes a second of a node's link; what the record has measured, this job included, unless given."""
     plan = client.plan(job.source, **options)
     node_rate = rate or plan["rates"]["node"]
-    bound = next(each["seconds"] for each in plan["forecasts"] if each["topology"] == job.topology)
     nodes = [node for node in client.job_nodes(job) if node.state == "done" and node.finished_at]
     figures = Figures(
         topology=job.topology,
         size=job.size,
         amplification=job.amplification,
         node_seconds=tuple((node.finished_at - job.created_at).total_seconds() for node in nodes if node.finished_at),
-        bound=bound,
         ideal=job.size / node_rate,
     )
     return figures, {
@@ -120,7 +118,6 @@ def measure(client: Fdist, job: Job, rate: int | None, options: Mapping[str, Any
         "amplification": figures.amplification,
         "seconds": {name: figures.seconds_at(part) for name, part in PARTS.items()},
         "efficiency": {name: figures.efficiency_at(part) for name, part in PARTS.items()},
-        "bound": bound,
     }
 
 

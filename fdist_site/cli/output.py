@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from transfers.client import errors
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 OPTIONS = {"nodes": "--nodes", "shard_size": "--shard-size", "gcs_slots": "--gcs-slots", "topology": "--topology"}
+LEAST = 8  # columns of a table's last column, which is cut where the screen is narrow
 WIDE = 1000  # columns where there is no terminal: nothing is cut off in a pipe
 
 
@@ -48,22 +49,34 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right:
     """A table without lines; the last column is cut where the screen ends."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
+    cells = [list(row) for row in rows]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for name in columns:
-        table.add_column(name, justify="right" if name in right else "left", no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        table.add_row(*row)
+    for number, name in enumerate(columns):
+        last = number == len(columns) - 1
+        width = max(len(name), *(len(row[number]) for row in cells)) if cells else len(name)
+        justify: Literal["left", "right"] = "right" if name in right else "left"
+        table.add_column(
+            name, justify=justify, no_wrap=True, overflow="ellipsis", min_width=min(width, LEAST) if last else width
+        )
+    for row in cells:
+        table.add_row(*map(Text, row))
     console().print(table)
 
 
 def print_facts(facts: Mapping[str, str]) -> None:
     """Names and values below each other; empty values are left out."""
-    width = max(map(len, facts), default=0)
-    out = console()
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for name, value in facts.items():
         if value:
-            out.print(f"{name:<{width}}  {value}", markup=False, soft_wrap=True)
+            table.add_row(Text(name, style="dim"), Text(value))
+    console().print(table)
 
 
 def age(at: datetime | None) -> str:

@@ -59,7 +59,7 @@ class LocalFleet:
 
     root: directory for data, logs and the record. redis_url: a server of your own instead of one that is started; the
     fleet then works in a cell of its own there and removes its keys at the end. database_url: SQLite in `root` unless
-    given. test_fleet: its nodes obey orders to break. Names of processes: redis, gcs, coordinator, web, and each node's name.
+    given. test_fleet: its nodes obey orders to break. Names of processes: redis, gcs, coordinator, web, and the nodes'.
     """
 
     def __init__(
