@@ -46,6 +46,16 @@ class Unfit:
 
 
 @dataclass(frozen=True)
+class Evicting:
+    """A node that would make room by itself. bytes: that it lacks now. likely: the oldest finished jobs there that
+    come to that; the node decides when it is so far."""
+
+    name: str
+    bytes: int
+    likely: Sequence[Freed] = ()
+
+
+@dataclass(frozen=True)
 class LeftOut:
     """A node that the selector picks and that is not live: it would get the job once it is."""
 
@@ -75,6 +85,7 @@ class Preview:
     forecasts: Sequence[Forecast]
     rates: Rates
     unfit: Sequence[Unfit] = ()
+    evicts: Sequence[Evicting] = ()
     left_out: Sequence[LeftOut] = ()
     refusal: tuple[str, str] | None = None
     tightest: NodeFacts | None = None
@@ -110,6 +121,7 @@ def preview(request: Mapping[str, Any], links: Links | None = None) -> Preview:
             slowest=sorted(nodes, key=lambda node: node.down)[:SHOWN_SLOWEST],
         ),
         unfit=_unfit(plan.facts, layout.size, links.cell),
+        evicts=evictions(plan.facts, layout.size, links.cell),
         left_out=[
             LeftOut(node.name, node.state)
             for node in sorted(facts, key=lambda node: node.name)
@@ -158,6 +170,18 @@ def _unfit(facts: Sequence[NodeFacts], size: int, cell: str) -> list[Unfit]:
     short = sorted(short, key=lambda pair: pair[1])[:SHOWN_NODES]
     freed = _finished_jobs(cell, [name for name, _ in short]) if short else {}
     return [Unfit(name, free, size - free, _enough(freed.get(name, ()), size - free)) for name, free in short]
+
+
+def evictions(facts: Sequence[NodeFacts], size: int, cell: str) -> list[Evicting]:
+    """The nodes on which the job fits once finished jobs have made room, and which those may be."""
+    tight = [
+        (node.name, size - (node.disk_free - node.evictable))
+        for node in facts
+        if node.disk_free is not None and node.disk_free - node.evictable < size <= node.disk_free
+    ]
+    tight = sorted(tight, key=lambda pair: -pair[1])[:SHOWN_NODES]
+    kept = _finished_jobs(cell, [name for name, _ in tight]) if tight else {}
+    return [Evicting(name, lacks, _enough(kept.get(name, ()), lacks)) for name, lacks in tight]
 
 
 def _finished_jobs(cell: str, names: list[str]) -> dict[str, list[Freed]]:

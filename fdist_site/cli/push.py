@@ -119,6 +119,9 @@ def _show(plan: Any) -> None:
     if plan["left_out"]:
         names = [f"{node['name']} ({node['state']})" for node in plan["left_out"]]
         out.print(f"\nnot live, and served when they are back: {', '.join(names[:SHOWN])}", markup=False)
+    for node in plan["evicts"][:SHOWN]:
+        likely = ", ".join(job["name"] for job in node["likely"]) or "what is finished there"
+        out.print(f"{node['name']} frees {size_text(node['bytes'])} for it: {likely}", style="yellow", markup=False)
     for node in plan["unfit"][:SHOWN]:
         out.print(f"no room: {node['why']}", style="yellow", markup=False)
     if len(plan["unfit"]) > SHOWN:

@@ -84,7 +84,7 @@ class LocalFleet:
         self._database_url = database_url or f"sqlite:///{self.root / 'record.sqlite3'}"
         self._enrolment_key = f"fdk_{secrets.token_urlsafe(32)}"
         self._bootstrap: subprocess.Popen[str] | None = None
-        self._token = ""
+        self.token = ""
         self.password = ""
         self.web_port = 0
         self.http = requests.Session()
@@ -228,7 +228,7 @@ class LocalFleet:
         return str(self.job(job)["state"])
 
     def api(self, method: str, path: str, **arguments: Any) -> Mapping[str, Any]:
-        headers = {"Authorization": f"Token {self._token}"}
+        headers = {"Authorization": f"Token {self.token}"}
         reply = self.http.request(method, f"{self.web_url}api/v1/{path}", headers=headers, timeout=(5, 60), **arguments)
         if not reply.ok:
             raise LocalError(f"{method} {path} was answered with {reply.status_code}: {reply.text[:500]}")
@@ -259,7 +259,7 @@ class LocalFleet:
             raise LocalError(f"the record could not be prepared:\n{errors[-2000:]}")
         self._bootstrap = None
         made = json.loads(output)
-        self.password, self._token = made["password"], made["token"]
+        self.password, self.token = made["password"], made["token"]
 
     def _remove_keys(self) -> None:
         for pattern in (f"{{fdist:{self.cell}}}:*", f"fdist-lead:{self.cell}:*"):

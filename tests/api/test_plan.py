@@ -12,9 +12,11 @@ from rest_framework.test import APIClient
 
 from nodes.models import Node
 from tests.site_fixtures import Fleet, client_of
+from transfers.foresight import evictions
 from transfers.links import Links
 from transfers.measured import busy_seconds
 from transfers.models import Job, JobNode, JobState, Transfer
+from transfers.planning import NodeFacts
 
 pytestmark = pytest.mark.django_db
 PLAN = "/api/v1/plan/"
@@ -108,6 +110,23 @@ def test_a_node_without_room_is_named_with_what_would_help(
     assert unfit["could_free"] == [{"job": old.id.hex, "name": "old model", "size": 5 * MIB}]
     assert "purging old model frees 5.2 MB" in unfit["why"]
     assert plan["disk_least_free"] == MIB
+
+
+def test_finished_jobs_that_make_room_are_named(api: APIClient, fleet: Fleet, links: Links, payload: str) -> None:
+    fleet.add("a", "b")
+    planned(api, payload)
+    for name, size in (("oldest", 3), ("newer", 2), ("newest", 9)):
+        job = Job.objects.create(
+            source="gs://weights/old/", name=name, destination=name, size=size * MIB, shard_size=MIB, shard_count=size,
+            file_count=1, state=JobState.COMPLETE, finished_at=timezone.now(),
+        )  # fmt: skip
+        JobNode.objects.create(job=job, node=Node.objects.get(name="a"), state="done")
+    roomy = NodeFacts("b", disk_free=20 * MIB, evictable=5 * MIB)
+    found = evictions([NodeFacts("a", disk_free=10 * MIB, evictable=6 * MIB), roomy], 8 * MIB, links.cell)
+    assert [(each.name, each.bytes, [job.name for job in each.likely]) for each in found] == [
+        ("a", 4 * MIB, ["oldest", "newer"])
+    ]
+    assert planned(api, payload)["evicts"] == []
 
 
 def test_nodes_that_are_meant_and_not_live_are_told_of(

@@ -60,6 +60,12 @@ class UnfitSerializer(serializers.Serializer[Any]):
     could_free: Any = FreedSerializer(many=True, help_text="finished jobs there, oldest first, whose purge gives room")
 
 
+class EvictingSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    bytes = serializers.IntegerField(help_text="that have to be freed")
+    likely: Any = FreedSerializer(many=True, help_text="finished jobs there, oldest first; the node decides")
+
+
 class LeftOutSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     state = serializers.CharField()
@@ -88,6 +94,7 @@ class PlanSerializer(serializers.Serializer[Any]):
     forecasts: Any = ForecastSerializer(many=True)
     rates: Any = RatesSerializer()
     unfit: Any = UnfitSerializer(many=True, help_text="nodes without room, those with the least first; at most 500")
+    evicts: Any = EvictingSerializer(many=True, help_text="nodes on which finished jobs would make room; at most 500")
     left_out: Any = LeftOutSerializer(
         many=True, help_text="nodes that are meant and not live; they get it when they are back; at most 500"
     )
@@ -128,5 +135,6 @@ def as_plain(found: Preview) -> dict[str, Any]:
         ],
         "rates": found.rates,
         "unfit": [{**vars(node), "why": unfit_sentence(node)} for node in found.unfit],
+        "evicts": found.evicts,
         "left_out": found.left_out,
     }
