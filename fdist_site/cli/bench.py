@@ -66,7 +66,7 @@ def bench(
             try:
                 if follow_job(settings, job.id) != exits.OK:
                     raise exits.FailedHere(f"the job {job.id} did not complete: `fdist show {job.id[:8]}` says why")
-                reached, run = measure(client, client_counts(client, job), rate, options)
+                reached, run = measure(client, counted(client, job), rate, options)
                 figures.append(reached)
                 told.append(run)
             finally:
@@ -85,7 +85,7 @@ def check_folder(folder: str) -> str:
     return folder
 
 
-def client_counts(client: Fdist, job: Job) -> Job:
+def counted(client: Fdist, job: Job) -> Job:
     """The job once the record has counted all its bytes; as it is after some seconds, where nodes had bytes before."""
     until = time.monotonic() + COUNTED_SECONDS
     while True:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fdist_site.cli import exits, output
-from fdist_site.cli.bench import client_counts, put_away
+from fdist_site.cli.bench import counted, put_away
 from fdist_site.cli.context import Duration, Rate, Selector, Settings, json_option, pass_settings
 from fdist_site.cli.waiting import follow, follow_job
 from transfers.words import count
@@ -149,7 +149,7 @@ def _judge(
     missing = [node.node for node in client.job_nodes(job) if node.state != "done" and node.node not in killed]
     lacking = f"{count(len(missing), 'node')} without it: {', '.join(missing[:5])}" if missing else ""
     checks.append(Check("every node that was not killed has it", not missing, lacking))
-    amplification = client_counts(client, client.job(job)).amplification
+    amplification = counted(client, client.job(job)).amplification
     held = amplification <= most_amplification
     checks.append(Check(f"at most {most_amplification:g} x out of the bucket", held, f"{amplification:.3f} x"))
     return checks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fdist_site.cli.config import BadConfig
 from transfers.client import errors
 from transfers.errors import FdistError
 
@@ -26,6 +27,8 @@ class FailedHere(FdistError):
 
 
 CODES: tuple[tuple[type[Exception], int], ...] = (
+    (BadConfig, USAGE),
+    (errors.BadAddress, USAGE),
     (errors.JobFailed, FAILED),
     (FailedHere, FAILED),
     (errors.WaitedTooLong, TIMEOUT),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import metadata
 
@@ -61,5 +62,5 @@ def main(arguments: list[str] | None = None) -> int:
         output.report(error, as_json="--json" in given)
         return exits.code_of(error)
     except BrokenPipeError:  # `fdist jobs | head`
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes at its end
         return exits.OK

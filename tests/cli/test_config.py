@@ -73,7 +73,7 @@ def test_nobody_at_the_address_is_said_with_what_to_do(run: Run, monkeypatch: py
     assert ran.code == 7
     assert "http://127.0.0.1:9 cannot be reached: connection refused" in ran.err
     assert "manage.py web" in ran.err
-    assert run("--url", "127.0.0.1:9", "jobs").code == 7
+    assert run("--url", "127.0.0.1:9", "jobs").code == 2
 
 
 def test_the_console_script_is_there_and_completes(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ Sizes are bytes, rates bytes a second, times seconds. What goes wrong is a `Clie
 from typing import TYPE_CHECKING, Any
 
 from transfers.client.errors import (
+    BadAddress,
     ClientError,
     Conflict,
     Fault,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from transfers.client.fdist import Fdist
 
 __all__ = [
+    "BadAddress",
     "ClientError",
     "Conflict",
     "Event",

@@ -28,6 +28,10 @@ class Unreachable(ClientError):
         self.never_sent = never_sent
 
 
+class BadAddress(ClientError):
+    """What was given as the coordinator's address is none."""
+
+
 class WaitedTooLong(ClientError):
     """What was waited for did not come in the time that was given."""
 

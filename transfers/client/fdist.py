@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,14 +10,23 @@ from typing import Any, TypeVar
 
 import requests
 
-from transfers.client.errors import InvalidRequest, JobFailed, NotFound, Unavailable, Unreachable, WaitedTooLong
+from transfers.client.errors import (
+    InvalidRequest,
+    JobFailed,
+    NotFound,
+    Throttled,
+    Unavailable,
+    Unreachable,
+    WaitedTooLong,
+)
 from transfers.client.http import Http
 from transfers.client.rows import Event, Job, JobNode, Node, address
 from transfers.client.watch import watch
 from transfers.progress import JobProgress
 
 PATIENCE = 30.0
-WAIT_SECONDS = 1.0
+WAIT_SECONDS, LONGEST_WAIT = 1.0, 15.0
+WAIT_SHARE = 20  # of the time that one has waited, a pause is this part
 FEWEST_CHARACTERS = 4
 JobRef = Job | str
 T = TypeVar("T")
@@ -208,23 +218,27 @@ class Fdist:
 
 
 def wait_for(look: Callable[[], T | None], what: str, timeout: float | None) -> T:
-    """Looks every second until there is something; a site that does not answer is asked again.
+    """Looks until there is something: every second at first, then less often. Asks a site that is away again.
 
-    what: has not happened, for the message of WaitedTooLong. timeout: seconds, None waits for ever.
+    Pauses differ from client to client, since a thousand servers may begin to wait at the same moment. what: has not
+    happened, for the message of WaitedTooLong. timeout: seconds, None waits for ever.
     """
     begun = time.monotonic()
     while True:
         why = ""
         try:
             found = look()
-        except (Unreachable, Unavailable) as error:
+        except (Unreachable, Unavailable, Throttled) as error:
             found, why = None, f" ({error})"
         if found is not None:
             return found
         waited = time.monotonic() - begun
-        if timeout is not None and waited + WAIT_SECONDS > timeout:
-            raise WaitedTooLong(what + why, timeout)
-        time.sleep(WAIT_SECONDS)
+        pause = min(WAIT_SECONDS + waited / WAIT_SHARE, LONGEST_WAIT) * random.uniform(0.8, 1.2)  # noqa: S311
+        if timeout is not None:
+            if waited >= timeout:
+                raise WaitedTooLong(what + why, timeout)
+            pause = min(pause, timeout - waited)
+        time.sleep(pause)
 
 
 def job_request(

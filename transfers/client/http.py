@@ -10,8 +10,7 @@ from typing import Any
 import requests
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
-from transfers.client.errors import Throttled, Unavailable, Unreachable, problem_of
-from transfers.errors import FdistError
+from transfers.client.errors import BadAddress, Throttled, Unavailable, Unreachable, problem_of
 
 CONNECT_TIMEOUT = 5.0
 ANSWER_TIMEOUT = 60.0  # a submission lists the bucket
@@ -29,7 +28,7 @@ class Http:
 
     def __init__(self, url: str, token: str, patience: float, session: requests.Session | None = None) -> None:
         if not url.startswith(("http://", "https://")):
-            raise FdistError(f'"{url}" is no address of a coordinator: write http://host:port or https://host')
+            raise BadAddress(f'"{url}" is no address of a coordinator: write http://host:port or https://host')
         self.base = url.rstrip("/")
         self._patience = patience
         self._session = session or requests.Session()

@@ -143,15 +143,12 @@ def watch(http: Http, job: str) -> Iterator[JobProgress]:
 
 
 def _streamed(state: Streamed, answer: requests.Response) -> Generator[JobProgress, None, bool]:
-    """Gives whether the job has ended; False when the stream broke off."""
+    """Gives whether the job has ended, in the record as well; False when the stream broke off."""
     answer.encoding = "utf-8"
     try:
         for message in messages(answer.iter_lines(decode_unicode=True, chunk_size=1)):
             if message.event in ("start", "update"):
-                progress = state.add(message.data, start=message.event == "start")
-                yield progress
-                if progress.ended:
-                    return True
+                yield state.add(message.data, start=message.event == "start")
             elif message.event == "end":
                 return True
     except requests.RequestException:
