@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import metadata
 
 import click
 
@@ -17,7 +16,7 @@ EPILOG = "Exit codes, configuration and recipes: docs/cli.md. Completion: fdist 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
 @click.option("--url", default="", help="The coordinator's address.  [env: FDIST_URL]")
-@click.version_option(metadata.version("fdist"), message="fdist %(version)s")
+@click.version_option(package_name="fdist", message="fdist %(version)s")
 @click.pass_context
 def cli(context: click.Context, url: str) -> None:
     """Brings files from a bucket to every server of a fleet."""
