@@ -67,9 +67,14 @@ def test_push_and_wait_shows_progress_and_the_files_are_there(stage: Stage, cli:
 def test_watching_a_job_that_runs_tells_of_rates_and_sources(stage: Stage, cli: Cli) -> None:
     names = stage.agents(2)
     job = stage.submit("pipeline", names)
-    code, out, err = cli.run("watch", job, "--json")
-    assert code == 0, err
-    looks = [json.loads(line) for line in out.splitlines()]
+    stage.fleet.api("POST", f"jobs/{job}/pause/")
+    watching = cli.start("watch", job, "--json")
+    assert watching.stdout is not None
+    first = watching.stdout.readline()
+    stage.fleet.api("POST", f"jobs/{job}/resume/")
+    rest, err = watching.communicate(timeout=100)
+    assert watching.returncode == 0, err
+    looks = [json.loads(line) for line in (first + rest).splitlines()]
     moving = [node for look in looks for node in look["nodes"] if node["rate"] and node["sources"]]
     assert {source for node in moving for source in node["sources"]} <= {"bucket", *names}
     assert moving
