@@ -10,15 +10,17 @@ READY := $(VENV)/.ready
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(READY): requirements.lock
+$(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "fdist needs Python 3.11 or newer; name one with: make PYTHON=python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check uv; \
-	then $(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock; \
-	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; fi
+	then $(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock && \
+	     $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .; \
+	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
+	     $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .; fi
 	@touch $@
 
-setup: $(READY) ## make the virtual environment, with every dependency at its locked version
+setup: $(READY) ## make the virtual environment, with every dependency at its locked version and the command .venv/bin/fdist
 
 demo: $(READY) ## a whole fleet on this machine: both topologies, for real, verified (ARGS="--nodes 12 --keep")
 	@$(BIN)/python manage.py demo $(ARGS)

@@ -26,6 +26,7 @@ RATE = re.compile(r"(?i)(\d+(?:\.\d+)?)\s*([kmgt]?)(?:bit)?(?:/s|ps)?")
 RATE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 SIZE = re.compile(r"(?i)(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?")
 UNLIMITED = {"", "0", "none", "unlimited"}
+FLAGS = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False}
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 ANY_ADDRESS = {"", "0.0.0.0", "::"}  # noqa: S104  (compared with, not listened on)
 
@@ -81,6 +82,12 @@ class _Reader:
         if not minimum <= value <= maximum:
             raise ConfError(variable, f"{text} s is not between {minimum} and {maximum}")
         return value
+
+    def flag(self, variable: str) -> bool:
+        text = self.text(variable, "false").lower()
+        if text not in FLAGS:
+            raise ConfError(variable, f'"{text}" is neither true nor false')
+        return FLAGS[text]
 
     def rate(self, variable: str) -> int | None:
         try:
@@ -188,6 +195,7 @@ def agent_config(environment: Mapping[str, str] | None = None) -> AgentConfig:
         gcs_endpoint=read.text("STORAGE_EMULATOR_HOST") or None,
         gcs_project=read.text("FDIST_GCS_PROJECT") or None,
         log_level=log_level(environment),
+        test_fleet=read.flag("FDIST_TEST_FLEET"),
     )
 
 

@@ -34,6 +34,7 @@ FDIST_BROKER_URL: str = conf.broker_url()
 FDIST_CELL: str = conf.cell()
 FDIST_SIGNING_KEY: str = env.str("FDIST_SIGNING_KEY", "") or local_secret(STATE_DIR / "signing_key")
 FDIST_CELERY_FACTORY = "fdist_site.celery.make_app"
+TEST_FLEET: bool = env.bool("FDIST_TEST_FLEET", False)
 GCS_PROJECT: str = env.str("FDIST_GCS_PROJECT", "")
 
 INSTALLED_APPS = [
@@ -171,6 +172,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_RATES": {
         "user": env.str("FDIST_API_RATE", "3000/min"),
         "submit": env.str("FDIST_SUBMIT_RATE", "60/min"),
+        "plan": env.str("FDIST_PLAN_RATE", "240/min"),
     },
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }

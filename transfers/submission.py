@@ -21,7 +21,7 @@ from nodes.models import Node
 from transfers.errors import InvalidTransition, NoSuchJob
 from transfers.links import Links, get_links
 from transfers.models import Job, JobDocument, JobFile, JobNode, JobState, Shard
-from transfers.planning import JobPlan, JobRequest, NodeFacts, parse_source, plan_job
+from transfers.planning import JobPlan, JobRequest, Listing, NodeFacts, parse_source, plan_job
 from transfers.publishing import publish
 from transfers.repeats import Stamp, save_stamped
 
@@ -44,13 +44,8 @@ def submit(
     Raises PlanError that names the field, SourceBusy when the bucket cannot be asked, Repeated when the stamp is that
     of a job.
     """
-    from transfers.sources import list_source  # the bucket's libraries, which only who submits needs
-
     links = links or get_links()
-    wanted = JobRequest.from_dict(request)
-    nodes = node_facts(links)
-    listing = list_source(links.bucket, parse_source(wanted.source))
-    job = record(plan_job(wanted, listing, nodes), links.cell, user, stamp)
+    job = record(plan_job(*what_is_there(request, links)), links.cell, user, stamp)
     logger.info(
         "submitted job=%s source=%s topology=%s size=%d shards=%d",
         job.id.hex,
@@ -66,6 +61,18 @@ def submit(
     return job
 
 
+def what_is_there(request: Mapping[str, Any], links: Links) -> tuple[JobRequest, Listing, list[NodeFacts]]:
+    """What was asked, checked, with what the bucket holds for it and the fleet as it is: all that a plan is made of.
+
+    Raises PlanError, SourceBusy.
+    """
+    from transfers.sources import list_source  # the bucket's libraries, which only who plans needs
+
+    wanted = JobRequest.from_dict(request)
+    nodes = node_facts(links)
+    return wanted, list_source(links.bucket, parse_source(wanted.source)), nodes
+
+
 def node_facts(links: Links) -> list[NodeFacts]:
     """The fleet as it is now, by the scheduler; as it was last, by the record, when Redis cannot be reached."""
     try:
@@ -77,7 +84,8 @@ def node_facts(links: Links) -> list[NodeFacts]:
     mirror_nodes(links.cell, views)
     told = inventory.read_all(links.redis, links.cell)
     rooms = {v.name: told[v.name].room(v.disk_free) if v.name in told else v.disk_free for v in views if v.disk_total}
-    return [NodeFacts(view.name, view.state, view.labels, rooms.get(view.name)) for view in views]
+    gives = {name: each.evictable for name, each in told.items()}
+    return [NodeFacts(v.name, v.state, v.labels, rooms.get(v.name), gives.get(v.name, 0)) for v in views]
 
 
 def record(plan: JobPlan, cell: str, user: User | AnonymousUser | None = None, stamp: Stamp | None = None) -> Job:

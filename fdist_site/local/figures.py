@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from transfers.planning.bounds import any_method, mesh_rounds
+from transfers.reached import Figures
 from transfers.scheduler import Scheduler
 from transfers.scheduler.types import JobView
 
@@ -24,47 +25,6 @@ class Links:
     readers: int
 
 
-@dataclass(frozen=True)
-class Figures:
-    """node_seconds: from the job's creation until the node's files are whole and in place. bound: of lower_bound().
-
-    first_transfer: from the job's creation until the first transfer began. last_step: from the last shard's arrival
-    until the last node's files were checked and in place. All in seconds.
-    """
-
-    topology: str
-    size: int
-    amplification: float
-    node_seconds: tuple[float, ...]
-    bound: float | None
-    ideal: float | None  # F / B, seconds
-    first_transfer: float
-    last_step: float
-
-    @property
-    def wall(self) -> float:
-        return max(self.node_seconds, default=math.nan)
-
-    @property
-    def ratio(self) -> float | None:
-        """Wall time over the lower bound: 1.0 cannot be beaten."""
-        return self.wall / self.bound if self.bound else None
-
-    def seconds_at(self, part: float) -> float:
-        """The time by which this part of the nodes was done, by nearest rank."""
-        return quantile(self.node_seconds, part)
-
-    def efficiency_at(self, part: float) -> float | None:
-        """(F / B) / T for the node at this part of the ranking."""
-        return self.ideal / self.seconds_at(part) if self.ideal else None
-
-
-def quantile(values: Sequence[float], part: float) -> float:
-    """Nearest rank: the smallest value that at least this part of the values do not exceed."""
-    ranked = sorted(values)
-    return ranked[max(0, math.ceil(part * len(ranked)) - 1)] if ranked else math.nan
-
-
 def lower_bound(view: JobView, links: Links) -> float | None:
     """Seconds that no schedule can beat, for this topology, with links of these rates.
 
@@ -78,11 +38,11 @@ def lower_bound(view: JobView, links: Links) -> float | None:
     readers = min(links.readers, nodes)
     reader = min(links.node, links.bucket or links.node)
     origin = reader * (readers if view.topology == "mesh" else 1)
-    any_method = max(size / origin, size / links.node, nodes * size / (origin + nodes * links.node))
+    bound = any_method(size, nodes, origin, links.node, nodes * links.node)
     if view.topology != "mesh" or reader < links.node:
-        return any_method
+        return bound
     shard_time = size / view.shard_count / links.node
-    return max(any_method, (view.shard_count - 1 + math.ceil(math.log2(nodes / readers + 1))) * shard_time)
+    return max(bound, mesh_rounds(view.shard_count, nodes, readers) * shard_time)
 
 
 def read_figures(scheduler: Scheduler, job: str, links: Links) -> Figures:

@@ -65,7 +65,7 @@ class LocalFleet:
 
     root: directory for data, logs and the record. redis_url: a server of your own instead of one that is started; the
     fleet then works in a cell of its own there and removes its keys at the end. database_url: SQLite in `root` unless
-    given. Names of processes: redis, gcs, coordinator, web, and each node's name.
+    given. test_fleet: its nodes obey orders to break. Names of processes: redis, gcs, coordinator, web, and the nodes'.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class LocalFleet:
         redis_url: str = "",
         database_url: str = "",
         persist: bool = False,
+        test_fleet: bool = False,
     ) -> None:
         self.root = root.resolve()
         self.options = options or NodeOptions()
@@ -85,11 +86,12 @@ class LocalFleet:
         self.redis_server = None if redis_url else RedisServer(self.group, self.root / "redis", persist=persist)
         self.cell = f"local-{secrets.token_hex(3)}" if redis_url else "main"
         self._redis_url = redis_url
+        self._test_fleet = test_fleet
         self._database_url = database_url or f"sqlite:///{self.root / 'record.sqlite3'}"
         self._signing_key = secrets.token_urlsafe(32)
         self._enrolment_key = f"fdk_{secrets.token_urlsafe(32)}{KEY_SEPARATOR}{Signer(self._signing_key).public_key}"
         self._bootstrap: subprocess.Popen[str] | None = None
-        self._token = ""
+        self.token = ""
         self.password = ""
         self.web_port = 0
         self.http = requests.Session()
@@ -140,6 +142,7 @@ class LocalFleet:
             "REDIS_URL": self._redis_url,
             "FDIST_CELL": self.cell,
             "STORAGE_EMULATOR_HOST": self.gcs.endpoint,
+            "FDIST_TEST_FLEET": str(self._test_fleet),
             "PYTHONUNBUFFERED": "1",
         }
 
@@ -233,7 +236,7 @@ class LocalFleet:
         return str(self.job(job)["state"])
 
     def api(self, method: str, path: str, **arguments: Any) -> Mapping[str, Any]:
-        headers = {"Authorization": f"Token {self._token}"}
+        headers = {"Authorization": f"Token {self.token}"}
         reply = self.http.request(method, f"{self.web_url}api/v1/{path}", headers=headers, timeout=(5, 60), **arguments)
         if not reply.ok:
             raise LocalError(f"{method} {path} was answered with {reply.status_code}: {reply.text[:500]}")
@@ -264,7 +267,7 @@ class LocalFleet:
             raise LocalError(f"the record could not be prepared:\n{errors[-2000:]}")
         self._bootstrap = None
         made = json.loads(output)
-        self.password, self._token = made["password"], made["token"]
+        self.password, self.token = made["password"], made["token"]
 
     def _remove_keys(self) -> None:
         for pattern in (f"{{fdist:{self.cell}}}:*", f"fdist-lead:{self.cell}:*"):

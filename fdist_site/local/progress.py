@@ -5,45 +5,10 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from transfers.progress import JobProgress, NodeProgress, Pace
 from transfers.scheduler import Scheduler
 from transfers.scheduler.types import GCS, JobView, LeaseView
-
-RATE_WINDOW = 3.0  # seconds over which rates are taken
-FINAL = ("complete", "failed", "cancelled")
-
-
-@dataclass(frozen=True)
-class NodeProgress:
-    """received: bytes of the payload that are here. rate: bytes a second. sources: where shards come from now."""
-
-    name: str
-    state: str
-    received: int
-    part: float
-    rate: float
-    sources: tuple[str, ...]
-    left: float | None
-
-
-@dataclass(frozen=True)
-class JobProgress:
-    """rate: bytes a second into all nodes together. left: seconds until the last node is done, if that can be said."""
-
-    topology: str
-    state: str
-    reason: str
-    elapsed: float
-    part: float
-    rate: float
-    left: float | None
-    bytes_gcs: int
-    nodes: tuple[NodeProgress, ...]
-
-    @property
-    def ended(self) -> bool:
-        return self.state in FINAL
 
 
 class Watcher:
@@ -58,7 +23,7 @@ class Watcher:
         self.clock = clock
         self.started = clock()
         self.first_byte: float | None = None  # seconds from the start until bytes were seen
-        self._seen: dict[str, list[tuple[float, int]]] = defaultdict(list)
+        self._paces: dict[str, Pace] = defaultdict(Pace)
 
     def look(self) -> JobProgress:
         now = self.clock()
@@ -94,12 +59,7 @@ class Watcher:
         received = min(view.size, held * view.shard_size + sum(lease.bytes for lease in leases))
         if held == view.shard_count:
             received = view.size
-        seen = self._seen[name]
-        seen.append((now, received))
-        while len(seen) > 2 and now - seen[0][0] > RATE_WINDOW:
-            seen.pop(0)
-        span = now - seen[0][0]
-        rate = max(0.0, (received - seen[0][1]) / span) if span > 0 else 0.0
+        rate = self._paces[name].add(now, received)
         left = (view.size - received) / rate if rate > 0 and state != "done" else None
         sources = tuple(sorted({"bucket" if lease.source == GCS else lease.source for lease in leases}))
         return NodeProgress(name, state, received, received / view.size, rate, sources, left)

@@ -16,6 +16,8 @@ import redis
 from nodes.agent.book import JobBook
 from nodes.agent.bucket import LazyBucket
 from nodes.agent.caps import Caps
+from nodes.agent.chaos import OP as CHAOS
+from nodes.agent.chaos import Chaos
 from nodes.agent.config import AgentConfig
 from nodes.agent.drain import Assigned, Changed, Drain, Registered
 from nodes.agent.inbox import Inbox
@@ -125,6 +127,7 @@ class Agent:
             registered=self._registered,
             answered=self._answered,
         )
+        self._chaos = Chaos(config.name, config.test_fleet, set_rates=self._set_rates, find=self.book.get)
         self._starter = threading.Thread(target=self._start, name="starter", daemon=True)
 
     # --- life
@@ -158,6 +161,7 @@ class Agent:
             self._stopping.set()
             if not self.drain_loop.wait_idle(DRAIN_STOP_TIMEOUT):
                 say(logger, logging.WARNING, "movers still run", node=self.node)
+            self._chaos.close()
             self._inbox.close()
             self._pulse.stop(self.config.heartbeat_seconds + 1)
             self._leave()
@@ -229,7 +233,9 @@ class Agent:
         if self.drain_loop.parked and not reply.parked:
             self.drain_loop.post(Changed())  # Redis has lost what we said last: ask again
         for order in reply.orders:
-            if order.get("op") == "caps":
+            if order.get("op") == CHAOS:
+                self._chaos.obey(order)
+            elif order.get("op") == "caps":
                 self.caps.obey(order)
             else:
                 self.book.obey(order)
@@ -246,6 +252,11 @@ class Agent:
         self.bucket_limiter.set_rate(caps["gcs_rate"])
         self.keeping.changed()
         self.drain_loop.post(Changed())  # there may be more slots
+
+    def _set_rates(self, rate: int | None) -> None:
+        """Cap sending and receiving at `rate` bit/s; None for what this node may use otherwise."""
+        self.download_limiter.set_rate(rate or self.caps["download_rate"])
+        self.server.set_rate(rate or self.caps["upload_rate"])
 
     def _server_moved(self) -> None:
         """Peers were told an address that is no longer ours."""

@@ -15,6 +15,7 @@ class AgentConfig:
 
     listen_host: the interface that the shard server binds. advertise_host: the name under which peers reach it.
     coordinator_keys: public keys, by one of which a plan has to be signed; with none, plans are taken as they are.
+    test_fleet: whether it obeys orders to break (nodes.agent.chaos).
     shard_port: 0 lets the system choose. idle_seconds: how long a drain stays parked before it ends.
     quota: bytes of all jobs together, None for no limit; beyond it jobs are evicted. reuse: see transfers.dataplane.
     """
@@ -43,3 +44,4 @@ class AgentConfig:
     gcs_endpoint: str | None = None
     gcs_project: str | None = None
     log_level: str = "INFO"
+    test_fleet: bool = False

@@ -46,7 +46,7 @@ def test_watching_a_completed_job_says_so_and_succeeds(fleet: Fleet, links: Link
     job = Job.objects.get()
     fleet.announce(job.id.hex)
     fleet.move(job.id.hex)
-    assert run("watch", job.id.hex).startswith("complete 100.0%  2 of 2 nodes")
+    assert run("watch", job.id.hex).startswith("mesh  complete  100.0%  2 of 2 nodes")
 
 
 @pytest.mark.parametrize(

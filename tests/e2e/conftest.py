@@ -118,7 +118,7 @@ class Stage:
 
 @pytest.fixture(scope="session")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with LocalFleet(tmp_path_factory.mktemp("fleet")) as fleet:
+    with LocalFleet(tmp_path_factory.mktemp("fleet"), test_fleet=True) as fleet:
         fleet.start()
         payload = model_payload(SIZE)
         yield Stage(fleet, payload, payload.upload(fleet.gcs, BUCKET, "tiny"))

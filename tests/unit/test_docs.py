@@ -31,6 +31,7 @@ READERS = {
     "required",
     "integer",
     "seconds",
+    "flag",
     "rate",
     "size",
     "get",

@@ -35,6 +35,7 @@ class CellSerializer(serializers.Serializer[Any]):
     coordinator: Any = serializers.DictField(
         child=serializers.BooleanField(), help_text="whether each part of the coordinator runs somewhere"
     )
+    test_fleet = serializers.BooleanField(help_text="whether faults may be made on purpose here")
 
 
 class Cell(APIView):
@@ -59,6 +60,7 @@ class Cell(APIView):
                 "disk_free": sum(view.disk_free for view in up),
                 "recorder_seconds_behind": _behind(links),
                 "coordinator": {part: is_led(links.redis, links.cell, part) for part in PARTS},
+                "test_fleet": settings.TEST_FLEET,
             }
         )
 

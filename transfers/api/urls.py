@@ -6,8 +6,10 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from rest_framework.routers import DefaultRouter
 
 from nodes.api import NodeViewSet
+from nodes.chaos import NodeChaos
 from transfers.api.cell import Cell
 from transfers.api.parts import JobEvents, JobFiles, JobNodes, JobShards, JobTransfers
+from transfers.api.plan import Plan
 from transfers.api.transfers import ActiveTransfers, Transfers
 from transfers.api.views import JobViewSet, nothing_here
 
@@ -27,6 +29,8 @@ urlpatterns = [
     path("transfers/", Transfers.as_view(), name="transfers"),
     path("transfers/active/", ActiveTransfers.as_view(), name="active-transfers"),
     path("cell/", Cell.as_view(), name="cell"),
+    path("nodes/<str:name>/chaos/", NodeChaos.as_view(), name="node-chaos"),
+    path("plan/", Plan.as_view(), name="plan"),
     path("", include(router.urls)),
     re_path(r"^.*/$", nothing_here),
 ]

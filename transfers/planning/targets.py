@@ -13,12 +13,16 @@ from transfers.words import count, few, size_text
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """A node as planning sees it. disk_free: bytes that a job may have there, None when it has not told."""
+    """A node as planning sees it. disk_free: bytes that a job may have there, None when it has not told.
+
+    evictable: how many of those are taken by finished jobs that would make room.
+    """
 
     name: str
     state: str = "live"
     labels: Mapping[str, str] = field(default_factory=dict)
     disk_free: int | None = None
+    evictable: int = 0
 
 
 def choose_nodes(selector: Mapping[str, Any], nodes: Sequence[NodeFacts]) -> list[NodeFacts]:

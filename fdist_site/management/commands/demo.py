@@ -19,14 +19,15 @@ from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 
 from fdist_site.conf import parse_rate
-from fdist_site.local.figures import Figures, Links, read_figures
+from fdist_site.local.figures import Links, read_figures
 from fdist_site.local.fleet import USER, LocalFleet, NodeOptions
 from fdist_site.local.payload import Payload, model_payload
 from fdist_site.local.processes import LocalError, terminate_as_interrupt
 from fdist_site.local.progress import Watcher
-from fdist_site.local.terminal import follow, summary
 from fdist_site.local.vitals import age, peak_memory
 from transfers.management.arguments import FdistCommand, size_argument
+from transfers.reached import Figures, summary
+from transfers.terminal import follow, polled
 from transfers.words import duration_text, size_text
 
 BUCKET = "models"
@@ -35,6 +36,7 @@ MOST_NODES = 64
 SPARE_DISK = 10**9
 INTERRUPTED = 130
 KEEP_CHECK_SECONDS = 1.0
+LOOK_SECONDS = 0.4
 
 
 def rate(text: str) -> str:
@@ -188,7 +190,7 @@ class Demo:
         submitted = time.monotonic() - self.began
         self._say(f"submitted by the REST API; live page {fleet.web_url}jobs/{job}/")
         watcher = Watcher(fleet.scheduler, job)
-        end = follow(watcher, self.console, lambda: self._check(fleet))
+        end = follow(polled(watcher.look, LOOK_SECONDS, lambda: self._check(fleet)), self.console)
         if self.first_byte is None and watcher.first_byte is not None:
             self.first_byte = submitted + watcher.first_byte
         if end.state != "complete":
