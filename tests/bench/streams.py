@@ -74,7 +74,9 @@ def _answers(url: str) -> bool:
         return False
 
 
-def drive(redis: RedisServer, nodes: int, url: str, token: str, jobs: int, stop: threading.Event) -> tuple[list[str], threading.Thread]:
+def drive(
+    redis: RedisServer, nodes: int, url: str, token: str, jobs: int, stop: threading.Event
+) -> tuple[list[str], threading.Thread]:
     """Makes nodes and jobs; gives the jobs, and the thread that has each node beat and move some shards a second."""
     from django import setup
 

@@ -27,7 +27,7 @@ MAX_FILE_NAME = 1024  # characters, as the record keeps them
 class JobPlan:
     """nodes: names of those enrolled at once; later ones that match request.nodes follow.
 
-    origins: of each file the object that it is, None for a file of several shards.
+    origins: of each file the object that it is, None for a file of several shards. bucket_budget: bytes, None for none.
     """
 
     request: JobRequest
@@ -35,6 +35,7 @@ class JobPlan:
     destination: str
     nodes: tuple[str, ...]
     origins: tuple[OriginObject | None, ...]
+    bucket_budget: int | None = None
 
     def document(self, job: str) -> str:
         """The plan as every node gets it through the scheduler."""
@@ -56,7 +57,8 @@ def plan_job(request: JobRequest, listing: Listing, nodes: Sequence[NodeFacts]) 
     check_destination(destination)
     chosen = choose_nodes(request.nodes, nodes)
     check_room(chosen, layout.size)
-    return JobPlan(request, layout, destination, tuple(node.name for node in chosen), origins)
+    budget = request.bucket_budget.of(layout.size) if request.bucket_budget else None
+    return JobPlan(request, layout, destination, tuple(node.name for node in chosen), origins, budget)
 
 
 def _from_objects(request: JobRequest, listing: Listing) -> tuple[Layout, tuple[OriginObject | None, ...]]:
