@@ -35,7 +35,7 @@ FDIST_CELL: str = conf.cell()
 FDIST_CELERY_FACTORY = "fdist_site.celery.make_app"
 GCS_PROJECT: str = env.str("FDIST_GCS_PROJECT", "")
 
-FDIST_STALLED_SECONDS: float = env.float("FDIST_STALLED_SECONDS", 120.0)
+FDIST_STALLED_SECONDS: int = env.int("FDIST_STALLED_SECONDS", 120)
 FDIST_WEBHOOK_HTTP: bool = env.bool("FDIST_WEBHOOK_HTTP", False)
 FDIST_WEBHOOK_PRIVATE: bool = env.bool("FDIST_WEBHOOK_PRIVATE", False)
 
@@ -193,6 +193,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
+        "ReachableEnum": "transfers.api.health.PART",
         "JobStateEnum": "transfers.models.JobState.choices",
         "NodeStateEnum": "nodes.models.NodeState.choices",
         "JobNodeStateEnum": "transfers.models.JobNodeState.choices",
