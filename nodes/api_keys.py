@@ -30,7 +30,7 @@ class EnrolmentKeySerializer(serializers.ModelSerializer[EnrolmentKey]):
     expires_at: Any = serializers.DateTimeField(
         required=False, allow_null=True, help_text="no node registers with it from then on; never, unless given"
     )
-    created_by: Any = serializers.SlugRelatedField(slug_field="username", read_only=True)
+    created_by: Any = serializers.SlugRelatedField(slug_field="username", read_only=True, allow_null=True)
 
     class Meta:
         model = EnrolmentKey

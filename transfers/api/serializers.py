@@ -103,7 +103,7 @@ class JobRequestSerializer(serializers.Serializer[Any]):
 
 class JobSerializer(serializers.ModelSerializer[Job]):
     nodes = serializers.JSONField(source="selector", read_only=True)
-    created_by: Any = serializers.SlugRelatedField(slug_field="username", read_only=True)
+    created_by: Any = serializers.SlugRelatedField(slug_field="username", read_only=True, allow_null=True)
     nodes_total = serializers.IntegerField(read_only=True)
     nodes_done = serializers.IntegerField(read_only=True)
     nodes_failed = serializers.IntegerField(read_only=True)
@@ -212,7 +212,7 @@ class ShardSerializer(serializers.ModelSerializer[Shard]):
 
 
 class JobEventSerializer(serializers.ModelSerializer[JobEvent]):
-    node: Any = serializers.CharField(source="node.name", read_only=True, default=None)
+    node: Any = serializers.CharField(source="node.name", read_only=True, allow_null=True, default=None)
 
     class Meta:
         model = JobEvent
@@ -223,7 +223,7 @@ class JobEventSerializer(serializers.ModelSerializer[JobEvent]):
 class TransferSerializer(serializers.ModelSerializer[Transfer]):
     node = serializers.CharField(source="node.name", read_only=True)
     source: Any = serializers.CharField(
-        source="source.name", read_only=True, default=None, help_text="null is the bucket"
+        source="source.name", read_only=True, allow_null=True, default=None, help_text="null is the bucket"
     )
 
     class Meta:

@@ -47,7 +47,7 @@ class WebhookSerializer(serializers.ModelSerializer[Webhook]):
         write_only=True,
         help_text="with which messages are signed; one is made, and shown this once, unless you give yours",
     )
-    created_by: Any = serializers.SlugRelatedField(slug_field="username", read_only=True)
+    created_by: Any = serializers.SlugRelatedField(slug_field="username", read_only=True, allow_null=True)
 
     class Meta:
         model = Webhook
