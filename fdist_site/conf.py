@@ -17,13 +17,12 @@ from nodes.labels import NODE_NAME, parse_labels
 from transfers.dataplane.reuse import Reuse
 from transfers.errors import FdistError
 from transfers.signing import is_public_key, public_key_of
+from transfers.words import parse_rate
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 DEFAULT_CELL = "main"
 BROKER_DATABASE = "1"  # the queue's keys stay out of the scheduler's database
 CELL_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
-RATE = re.compile(r"(?i)(\d+(?:\.\d+)?)\s*([kmgt]?)(?:bit)?(?:/s|ps)?")
-RATE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 SIZE = re.compile(r"(?i)(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?")
 UNLIMITED = {"", "0", "none", "unlimited"}
 FLAGS = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False}
@@ -37,17 +36,6 @@ class ConfError(FdistError):
     def __init__(self, variable: str, message: str) -> None:
         super().__init__(f"{variable}: {message}")
         self.variable = variable
-
-
-def parse_rate(text: str) -> int | None:
-    """Bits a second in "400mbit", "2.5 Gbit/s" or "1000000"; None means unlimited. Raises ValueError."""
-    text = text.strip()
-    if text.lower() in UNLIMITED:
-        return None
-    match = RATE.fullmatch(text)
-    if match is None:
-        raise ValueError(f'"{text}" is no rate: write bits a second, such as 400mbit, 2.5gbit or 1000000')
-    return int(float(match[1]) * RATE_UNITS[match[2].lower()]) or None
 
 
 class _Reader:

@@ -37,6 +37,10 @@ FDIST_CELERY_FACTORY = "fdist_site.celery.make_app"
 TEST_FLEET: bool = env.bool("FDIST_TEST_FLEET", False)
 GCS_PROJECT: str = env.str("FDIST_GCS_PROJECT", "")
 
+FDIST_STALLED_SECONDS: int = env.int("FDIST_STALLED_SECONDS", 120)
+FDIST_WEBHOOK_HTTP: bool = env.bool("FDIST_WEBHOOK_HTTP", False)
+FDIST_WEBHOOK_PRIVATE: bool = env.bool("FDIST_WEBHOOK_PRIVATE", False)
+
 INSTALLED_APPS = [
     "unfold",  # before the admin whose templates it replaces
     "unfold.contrib.filters",
@@ -192,6 +196,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
+        "ReachableEnum": "transfers.api.health.PART",
         "JobStateEnum": "transfers.models.JobState.choices",
         "NodeStateEnum": "nodes.models.NodeState.choices",
         "JobNodeStateEnum": "transfers.models.JobNodeState.choices",

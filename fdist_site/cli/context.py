@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fdist_site.cli.config import load
-from fdist_site.conf import parse_rate
+from transfers.words import parse_rate
 from nodes.labels import NODE_NAME, parse_labels
 from transfers.words import parse_size
 

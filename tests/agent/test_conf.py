@@ -22,7 +22,7 @@ def test_defaults_fit_one_machine() -> None:
     [("400mbit", 400_000_000), ("2.5 Gbit/s", 2_500_000_000), ("1000000", 1_000_000), ("", None), ("0", None)],
 )
 def test_rates_are_read_as_people_write_them(text: str, bits: int | None) -> None:
-    assert conf.parse_rate(text) == bits
+    assert parse_rate(text) == bits
 
 
 @pytest.mark.parametrize(

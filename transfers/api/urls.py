@@ -7,16 +7,22 @@ from rest_framework.routers import DefaultRouter
 
 from nodes.api import NodeViewSet
 from nodes.chaos import NodeChaos
+from nodes.api_keys import EnrolmentKeyViewSet
 from transfers.api.cell import Cell
+from transfers.api.health import Health, Readiness
 from transfers.api.parts import JobEvents, JobFiles, JobNodes, JobShards, JobTransfers
 from transfers.api.plan import Plan
+from transfers.api.streams import FleetStream, JobStream
 from transfers.api.transfers import ActiveTransfers, Transfers
 from transfers.api.views import JobViewSet, nothing_here
+from transfers.api.webhooks import WebhookDeliveries, WebhookViewSet
 
 router = DefaultRouter()
 router.include_root_view = False
 router.register("jobs", JobViewSet, basename="job")
 router.register("nodes", NodeViewSet, basename="node")
+router.register("enrolment-keys", EnrolmentKeyViewSet, basename="enrolment-key")
+router.register("webhooks", WebhookViewSet, basename="webhook")
 
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(api_version="v1"), name="schema"),
@@ -26,8 +32,13 @@ urlpatterns = [
     path("jobs/<uuid:pk>/shards/", JobShards.as_view(), name="job-shards"),
     path("jobs/<uuid:pk>/events/", JobEvents.as_view(), name="job-history"),
     path("jobs/<uuid:pk>/transfers/", JobTransfers.as_view(), name="job-transfers"),
+    path("jobs/<uuid:pk>/stream/", JobStream.as_view(), name="job-stream"),
+    path("stream/", FleetStream.as_view(), name="fleet-stream"),
+    path("webhooks/<int:pk>/deliveries/", WebhookDeliveries.as_view(), name="webhook-deliveries"),
     path("transfers/", Transfers.as_view(), name="transfers"),
     path("transfers/active/", ActiveTransfers.as_view(), name="active-transfers"),
+    path("health/", Health.as_view(), name="health"),
+    path("ready/", Readiness.as_view(), name="ready"),
     path("cell/", Cell.as_view(), name="cell"),
     path("nodes/<str:name>/chaos/", NodeChaos.as_view(), name="node-chaos"),
     path("plan/", Plan.as_view(), name="plan"),

@@ -13,9 +13,11 @@ from transfers.models.states import (
     UNFINISHED_NODES,
     JobNodeState,
     JobState,
+    Policy,
     Topology,
 )
 from transfers.models.transfer import Transfer, TransferOutcome
+from transfers.models.webhook import Webhook, WebhookDelivery, WebhookKind, WebhookState
 
 __all__ = [
     "FINAL_STATES",
@@ -30,9 +32,14 @@ __all__ = [
     "JobNode",
     "JobNodeState",
     "JobState",
+    "Policy",
     "Shard",
     "StreamCursor",
     "Topology",
     "Transfer",
     "TransferOutcome",
+    "Webhook",
+    "WebhookDelivery",
+    "WebhookKind",
+    "WebhookState",
 ]
