@@ -1,0 +1,40 @@
+"""Why one node is slower than the others, in a few words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from transfers.live.glance import Glance
+from transfers.scheduler.types import GCS, JobView, NodeView
+from transfers.words import rate_text, size_text
+
+SILENT_MS = 4000  # heartbeats come every second or two
+MUCH_SLOWER = 0.5  # of the median rate
+
+
+def reason(
+    rate: float, held: int, usual: float, job: JobView, node: NodeView, sources: Sequence[str], glance: Glance
+) -> str:
+    """"" where nothing is known. rate: bytes a second coming in; usual: the median of the nodes that move.
+
+    sources: where its transfers come from. The first that is true is said: what explains most comes first.
+    """
+    newest = max((view.seen for view in glance.nodes.values()), default=node.seen)
+    if newest - node.seen > SILENT_MS:
+        return f"not heard of for {(newest - node.seen) // 1000} s"
+    if node.state == "draining":
+        return "draining: it begins no download"
+    to_come = (job.shard_count - held) * job.shard_size
+    if node.disk_total and node.disk_free < min(to_come, job.size):
+        return f"its disk has {size_text(node.disk_free)} free and {size_text(min(to_come, job.size))} are to come"
+    if node.slow:
+        return "slow: its last transfers took more than twice as long as usual"
+    slow = [source for source in sources if source != GCS and source in glance.nodes and glance.nodes[source].slow]
+    if slow and len(slow) == len(sources):
+        return f"reads from {slow[0]}, which is slow"
+    if node.barred:
+        return "sent damaged bytes, and serves no more until its agent starts anew"
+    if sources and rate < MUCH_SLOWER * usual:
+        where = " from the bucket" if all(source == GCS for source in sources) else ""
+        return f"takes {rate_text(rate)}{where}, the median is {rate_text(usual)}"
+    return ""
