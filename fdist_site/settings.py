@@ -170,6 +170,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_RATES": {
         "user": env.str("FDIST_API_RATE", "3000/min"),
         "submit": env.str("FDIST_SUBMIT_RATE", "60/min"),
+        "plan": env.str("FDIST_PLAN_RATE", "240/min"),
     },
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }

@@ -20,7 +20,7 @@ from nodes.models import Node
 from transfers.errors import InvalidTransition, NoSuchJob
 from transfers.links import Links, get_links
 from transfers.models import Job, JobDocument, JobFile, JobNode, JobState, Shard
-from transfers.planning import JobPlan, JobRequest, NodeFacts, parse_source, plan_job
+from transfers.planning import JobPlan, JobRequest, Listing, NodeFacts, parse_source, plan_job
 from transfers.publishing import publish
 from transfers.repeats import Stamp, save_stamped
 
@@ -43,13 +43,8 @@ def submit(
     Raises PlanError that names the field, SourceBusy when the bucket cannot be asked, Repeated when the stamp is that
     of a job.
     """
-    from transfers.sources import list_source  # the bucket's libraries, which only who submits needs
-
     links = links or get_links()
-    wanted = JobRequest.from_dict(request)
-    nodes = node_facts(links)
-    listing = list_source(links.bucket, parse_source(wanted.source))
-    job = record(plan_job(wanted, listing, nodes), links.cell, user, stamp)
+    job = record(plan_job(*what_is_there(request, links)), links.cell, user, stamp)
     logger.info(
         "submitted job=%s source=%s topology=%s size=%d shards=%d",
         job.id.hex,
@@ -63,6 +58,18 @@ def submit(
     except redis.RedisError as error:
         logger.warning("not published yet job=%s error=%s", job.id.hex, error)
     return job
+
+
+def what_is_there(request: Mapping[str, Any], links: Links) -> tuple[JobRequest, Listing, list[NodeFacts]]:
+    """What was asked, checked, with what the bucket holds for it and the fleet as it is: all that a plan is made of.
+
+    Raises PlanError, SourceBusy.
+    """
+    from transfers.sources import list_source  # the bucket's libraries, which only who plans needs
+
+    wanted = JobRequest.from_dict(request)
+    nodes = node_facts(links)
+    return wanted, list_source(links.bucket, parse_source(wanted.source)), nodes
 
 
 def node_facts(links: Links) -> list[NodeFacts]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from transfers.planning.bounds import any_method, mesh_rounds
 from transfers.scheduler import Scheduler
 from transfers.scheduler.types import JobView
 
@@ -78,11 +79,11 @@ def lower_bound(view: JobView, links: Links) -> float | None:
     readers = min(links.readers, nodes)
     reader = min(links.node, links.bucket or links.node)
     origin = reader * (readers if view.topology == "mesh" else 1)
-    any_method = max(size / origin, size / links.node, nodes * size / (origin + nodes * links.node))
+    bound = any_method(size, nodes, origin, links.node, nodes * links.node)
     if view.topology != "mesh" or reader < links.node:
-        return any_method
+        return bound
     shard_time = size / view.shard_count / links.node
-    return max(any_method, (view.shard_count - 1 + math.ceil(math.log2(nodes / readers + 1))) * shard_time)
+    return max(bound, mesh_rounds(view.shard_count, nodes, readers) * shard_time)
 
 
 def read_figures(scheduler: Scheduler, job: str, links: Links) -> Figures:

@@ -8,6 +8,7 @@ from rest_framework.routers import DefaultRouter
 from nodes.api import NodeViewSet
 from transfers.api.cell import Cell
 from transfers.api.parts import JobEvents, JobFiles, JobNodes, JobShards, JobTransfers
+from transfers.api.plan import Plan
 from transfers.api.transfers import ActiveTransfers, Transfers
 from transfers.api.views import JobViewSet, nothing_here
 
@@ -27,6 +28,7 @@ urlpatterns = [
     path("transfers/", Transfers.as_view(), name="transfers"),
     path("transfers/active/", ActiveTransfers.as_view(), name="active-transfers"),
     path("cell/", Cell.as_view(), name="cell"),
+    path("plan/", Plan.as_view(), name="plan"),
     path("", include(router.urls)),
     re_path(r"^.*/$", nothing_here),
 ]

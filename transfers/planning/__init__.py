@@ -7,7 +7,7 @@ together. A source is an object, a prefix, or a manifest of pre-cut shards, whos
 from transfers.planning.cutting import auto_shard_size
 from transfers.planning.listing import Listing, SourceObject
 from transfers.planning.manifest import Manifest, parse_manifest
-from transfers.planning.plan import JobPlan, plan_job
+from transfers.planning.plan import JobPlan, draft_job, plan_job
 from transfers.planning.request import JobRequest
 from transfers.planning.source import SourceUri, parse_source
 from transfers.planning.targets import NodeFacts
@@ -21,6 +21,7 @@ __all__ = [
     "SourceObject",
     "SourceUri",
     "auto_shard_size",
+    "draft_job",
     "parse_manifest",
     "parse_source",
     "plan_job",

@@ -25,7 +25,7 @@ MAX_FILE_NAME = 1024  # characters, as the record keeps them
 
 @dataclass(frozen=True)
 class JobPlan:
-    """nodes: names of those enrolled at once; later ones that match request.nodes follow.
+    """facts: of the nodes that are enrolled at once; later ones that match request.nodes follow.
 
     origins: of each file the object that it is, None for a file of several shards.
     """
@@ -33,8 +33,12 @@ class JobPlan:
     request: JobRequest
     layout: Layout
     destination: str
-    nodes: tuple[str, ...]
+    facts: tuple[NodeFacts, ...]
     origins: tuple[OriginObject | None, ...]
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        return tuple(node.name for node in self.facts)
 
     def document(self, job: str) -> str:
         """The plan as every node gets it through the scheduler."""
@@ -51,12 +55,17 @@ class JobPlan:
 
 def plan_job(request: JobRequest, listing: Listing, nodes: Sequence[NodeFacts]) -> JobPlan:
     """The plan of what was asked; raises PlanError for the first thing that cannot work."""
+    plan = draft_job(request, listing, nodes)
+    check_room(plan.facts, plan.layout.size)
+    return plan
+
+
+def draft_job(request: JobRequest, listing: Listing, nodes: Sequence[NodeFacts]) -> JobPlan:
+    """As `plan_job`, and the payload may be larger than what a node has free."""
     layout, origins = _from_manifest(request, listing) if listing.manifest else _from_objects(request, listing)
     destination = listing.uri.folder if request.destination is None else request.destination
     check_destination(destination)
-    chosen = choose_nodes(request.nodes, nodes)
-    check_room(chosen, layout.size)
-    return JobPlan(request, layout, destination, tuple(node.name for node in chosen), origins)
+    return JobPlan(request, layout, destination, tuple(choose_nodes(request.nodes, nodes)), origins)
 
 
 def _from_objects(request: JobRequest, listing: Listing) -> tuple[Layout, tuple[OriginObject | None, ...]]:
