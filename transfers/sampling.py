@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from transfers.links import Links
@@ -17,6 +18,8 @@ from transfers.scheduler.types import GCS, JobView, LeaseView
 KEPT = timedelta(days=7)
 EVERY_SECONDS = 2.0
 SWEEP_SECONDS = 3600.0
+
+Span = tuple[float, float, tuple[int, ...]]  # when it ended (seconds since 1970), how many it lasted, bytes by column
 
 
 @dataclass(frozen=True)
@@ -112,23 +115,29 @@ class Sampler:
         )
 
 
-def series(samples: Iterable[RateSample], begin: datetime, end: datetime, most: int = 240) -> list[list[float]]:
-    """Rates in equal steps, for a chart: times (seconds since 1970), bytes a second from the bucket, and from peers.
+def spans(samples: QuerySet[RateSample]) -> Iterator[Span]:
+    """Of samples: bytes from the bucket, and from peers."""
+    rows = samples.values_list("at", "milliseconds", "bytes_from_gcs", "bytes_from_peers")
+    for at, milliseconds, gcs, peers in rows.iterator():
+        yield at.timestamp(), milliseconds / 1000, (gcs, peers)
 
-    most: points. What was sampled over a longer time than a step is spread over it.
+
+def series(found: Iterable[Span], begin: datetime, end: datetime, columns: int, most: int = 240) -> list[list[float]]:
+    """Rates in equal steps, for a chart: times (seconds since 1970), then bytes a second for each of the columns.
+
+    most: points. What moved over a longer time than a step is spread over it.
     """
-    span = max(EVERY_SECONDS, (end - begin).total_seconds())
-    step = max(EVERY_SECONDS, span / most)
-    count = max(1, round(span / step))
+    length = max(EVERY_SECONDS, (end - begin).total_seconds())
+    step = max(EVERY_SECONDS, length / most)
+    count = max(1, round(length / step))
     first = begin.timestamp()
-    gcs, peers = [0.0] * count, [0.0] * count
-    for sample in samples:
-        until = sample.at.timestamp() - first
-        since = until - sample.milliseconds / 1000
+    rates = [[0.0] * count for _ in range(columns)]
+    for ended, seconds, amounts in found:
+        until = ended - first
+        since = until - seconds
         for place in range(max(0, int(since // step)), min(count - 1, int(until // step)) + 1):
-            overlap = min(until, (place + 1) * step) - max(since, place * step)
-            part = max(0.0, overlap) / (sample.milliseconds / 1000) / step
-            gcs[place] += sample.bytes_from_gcs * part
-            peers[place] += sample.bytes_from_peers * part
+            overlap = max(0.0, min(until, (place + 1) * step) - max(since, place * step))
+            for column, amount in zip(rates, amounts, strict=True):
+                column[place] += amount * overlap / seconds / step
     times = [round(first + (place + 1) * step, 1) for place in range(count)]
-    return [times, [float(round(rate)) for rate in gcs], [float(round(rate)) for rate in peers]]
+    return [times, *([float(round(rate)) for rate in column] for column in rates)]

@@ -1,4 +1,4 @@
-"""The three parts, and how to run them."""
+"""The parts, and how to run them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from transfers.coordinator.leader import Leader
 from transfers.coordinator.loop import Loop, Part
 from transfers.coordinator.planner import Planner
 from transfers.links import Links
+from transfers.sampling import Sampler
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +66,12 @@ class Reaper:
         return 0.0 if reply.more else REAP_SECONDS
 
 
-PARTS: dict[str, Callable[[Links], Part]] = {"recorder": Recorder, "planner": Planner, "reaper": Reaper}
+PARTS: dict[str, Callable[[Links], Part]] = {
+    "recorder": Recorder,
+    "planner": Planner,
+    "reaper": Reaper,
+    "sampler": Sampler,
+}
 
 
 def run(names: Sequence[str], make_links: Callable[[], Links], stop: threading.Event) -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from transfers.live.glance import Glance
 from transfers.scheduler.types import JobView, LeaseView, NodeView
 from transfers.words import count, rate_text
 
@@ -22,7 +21,6 @@ NEAR = 0.8  # a node that takes this part of the bound is held back by its card
 FEW_LEFT = 0.2  # where at most this part of the nodes is not done, the others wait for these
 IDLE = 0.2  # this part of the nodes with nothing to do, though they need something
 WHOLE = 0.5  # this part of the transfers has all its bytes, and is not yet checked and written
-SLOW_ANSWER = 0.5  # seconds for a look at the cell
 KEPT = 0.998  # of the best rate seen, from one look to the next: half of it after six minutes
 UP = ("live", "draining")
 OPEN = ("moving", "waiting", "ready", "enrolled")
@@ -60,16 +58,16 @@ def judge(
     state: str,
     nodes: Mapping[str, NodePicture],
     leases: Sequence[LeaseView],
-    glance: Glance,
+    fleet: Mapping[str, NodeView],
     rate: float,
     before: float,
 ) -> Limit:
     """The limit of a job now. rate: of the whole job. before: the rate of a card by the last judgement."""
     left = [node for node in nodes.values() if node.state in OPEN]
-    card = best_rate((glance.nodes[node.name] for node in nodes.values() if node.name in glance.nodes), before)
+    card = best_rate((fleet[node.name] for node in nodes.values() if node.name in fleet), before)
     if state != "running" or not left:
         return Limit(card)
-    binds, why = _binds(view, nodes, left, leases, glance, card)
+    binds, why = _binds(view, nodes, left, leases, fleet, card)
     return Limit(card, card * len(left), rate, binds, why)
 
 
@@ -78,7 +76,7 @@ def _binds(
     nodes: Mapping[str, NodePicture],
     left: Sequence[NodePicture],
     leases: Sequence[LeaseView],
-    glance: Glance,
+    fleet: Mapping[str, NodeView],
     card: float,
 ) -> tuple[str, str]:
     """The first that is true, from what would be seen whatever else is to what is only a guess."""
@@ -101,12 +99,10 @@ def _binds(
             f"{count(view.missing, 'shard')} not yet out of the bucket;"
             f" {view.gcs_used} of {view.gcs_slots} reads under way"
         )
-    if glance.took > SLOW_ANSWER:
-        return "scheduler", f"its Redis and this page needed {glance.took:.1f} s for a look at the cell"
     ready = sum(node.state == "ready" for node in left)
     if ready >= IDLE * len(left):
         return "scheduler", f"{count(ready, 'node')} of {len(left):,} have nothing to do and do not wait for a source"
-    return _senders(view, nodes, left, leases, glance, idle)
+    return _senders(view, nodes, left, leases, fleet, idle)
 
 
 def _senders(
@@ -114,10 +110,10 @@ def _senders(
     nodes: Mapping[str, NodePicture],
     left: Sequence[NodePicture],
     leases: Sequence[LeaseView],
-    glance: Glance,
+    fleet: Mapping[str, NodeView],
     idle: int,
 ) -> tuple[str, str]:
-    slow = {lease.source for lease in leases if (at := glance.nodes.get(lease.source)) and at.slow}
+    slow = {lease.source for lease in leases if (at := fleet.get(lease.source)) and at.slow}
     if view.topology == "pipeline" and slow:
         name = min(slow, key=lambda each: nodes[each].position or 0 if each in nodes else 0)
         return "straggler", f"{name} is slow, and every node after it gets no more than it passes on"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from transfers.live.glance import Glance
 from transfers.scheduler.types import GCS, JobView, NodeView
 from transfers.words import rate_text, size_text
 
@@ -13,13 +12,19 @@ MUCH_SLOWER = 0.5  # of the median rate
 
 
 def reason(
-    rate: float, held: int, usual: float, job: JobView, node: NodeView, sources: Sequence[str], glance: Glance
+    rate: float,
+    held: int,
+    usual: float,
+    job: JobView,
+    node: NodeView,
+    sources: Sequence[str],
+    fleet: Mapping[str, NodeView],
 ) -> str:
-    """"" where nothing is known. rate: bytes a second coming in; usual: the median of the nodes that move.
+    """Empty where nothing is known. rate: bytes a second coming in; usual: the median of the nodes that move.
 
     sources: where its transfers come from. The first that is true is said: what explains most comes first.
     """
-    newest = max((view.seen for view in glance.nodes.values()), default=node.seen)
+    newest = max((view.seen for view in fleet.values()), default=node.seen)
     if newest - node.seen > SILENT_MS:
         return f"not heard of for {(newest - node.seen) // 1000} s"
     if node.state == "draining":
@@ -29,7 +34,7 @@ def reason(
         return f"its disk has {size_text(node.disk_free)} free and {size_text(min(to_come, job.size))} are to come"
     if node.slow:
         return "slow: its last transfers took more than twice as long as usual"
-    slow = [source for source in sources if source != GCS and source in glance.nodes and glance.nodes[source].slow]
+    slow = [source for source in sources if source != GCS and source in fleet and fleet[source].slow]
     if slow and len(slow) == len(sources):
         return f"reads from {slow[0]}, which is slow"
     if node.barred:

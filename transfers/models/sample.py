@@ -21,7 +21,7 @@ class RateSample(models.Model):
         ordering = ["at"]
         indexes = [
             models.Index(fields=["job", "at"], name="rate_sample_of_job"),
-            models.Index(fields=["cell", "at"], name="rate_sample_by_age"),
+            models.Index(fields=["cell", "at"], condition=models.Q(job=None), name="rate_sample_of_cell"),
         ]
 
     def __str__(self) -> str:
