@@ -9,6 +9,7 @@ from nodes.api import NodeViewSet
 from transfers.api.cell import Cell
 from transfers.api.parts import JobEvents, JobFiles, JobNodes, JobShards, JobTransfers
 from transfers.api.plan import Plan
+from transfers.api.streams import FleetStream, JobStream
 from transfers.api.transfers import ActiveTransfers, Transfers
 from transfers.api.views import JobViewSet, nothing_here
 
@@ -25,6 +26,8 @@ urlpatterns = [
     path("jobs/<uuid:pk>/shards/", JobShards.as_view(), name="job-shards"),
     path("jobs/<uuid:pk>/events/", JobEvents.as_view(), name="job-history"),
     path("jobs/<uuid:pk>/transfers/", JobTransfers.as_view(), name="job-transfers"),
+    path("jobs/<uuid:pk>/stream/", JobStream.as_view(), name="job-stream"),
+    path("stream/", FleetStream.as_view(), name="fleet-stream"),
     path("transfers/", Transfers.as_view(), name="transfers"),
     path("transfers/active/", ActiveTransfers.as_view(), name="active-transfers"),
     path("cell/", Cell.as_view(), name="cell"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 from transfers.links import Links
+from transfers.live.readings import Readings
 from transfers.models import FINAL_STATES, Job, JobNode, JobNodeState, JobState
 from transfers.scheduler.types import GCS, JobView
 
@@ -45,7 +46,8 @@ class TransferPicture:
 @dataclass(frozen=True)
 class Picture:
     """bits: node -> bitmap of the shards it holds (bit 0 first in each byte's high end); a node is left out while, or
-    since, nobody knows which it holds. at: monotonic seconds."""
+    since, nobody knows which it holds. at: monotonic seconds. finished: seconds since 1970, None while the record has
+    the job open."""
 
     job: str
     name: str
@@ -63,6 +65,7 @@ class Picture:
     nodes: Mapping[str, NodePicture] = field(default_factory=dict)
     bits: Mapping[str, bytes] = field(default_factory=dict)
     transfers: tuple[TransferPicture, ...] = ()
+    finished: float | None = None
     source_seen: bool = True  # False while the scheduler cannot be reached and the record is shown instead
 
     @property
@@ -95,8 +98,17 @@ class Picture:
         return max(0.0, self.bytes_gcs + self.bytes_peer - old.bytes_gcs - old.bytes_peer) / (self.at - old.at)
 
 
-def read_picture(links: Links, job_id: uuid.UUID, old: Picture | None = None, *, with_bits: bool = True) -> Picture:
+def read_picture(
+    links: Links,
+    job_id: uuid.UUID,
+    old: Picture | None = None,
+    *,
+    with_bits: bool = True,
+    readings: Readings | None = None,
+) -> Picture:
     """The job now. old: the last picture, whose bitmaps are kept for nodes that hold as many shards as before.
+
+    readings: of this moment, where several pictures are made of it.
 
     Raises Job.DoesNotExist. Cost: three reads of the scheduler, and one for each node that moved on.
     """
@@ -104,14 +116,14 @@ def read_picture(links: Links, job_id: uuid.UUID, old: Picture | None = None, *,
     try:
         view = links.scheduler.job(job.id.hex)
         if view is not None:
-            return _from_scheduler(links.scheduler, job, view, old, with_bits)
+            return _from_scheduler(readings or Readings(links.scheduler), job, view, old, with_bits)
         return _from_record(job, with_bits, source_seen=job.state != JobState.PLANNED)
     except redis.RedisError:
         return _from_record(job, with_bits, source_seen=False)
 
 
-def _from_scheduler(scheduler: Scheduler, job: Job, view: JobView, old: Picture | None, with_bits: bool) -> Picture:
-    fleet = {node.name: node for node in scheduler.nodes()}
+def _from_scheduler(readings: Readings, job: Job, view: JobView, old: Picture | None, with_bits: bool) -> Picture:
+    scheduler, fleet = readings.scheduler, readings.nodes
     nodes: dict[str, NodePicture] = {}
     rows = scheduler.job_nodes(job.id.hex)
     faults = _faults(job) if any(row.state == "failed" for row in rows) else {}
@@ -125,10 +137,9 @@ def _from_scheduler(scheduler: Scheduler, job: Job, view: JobView, old: Picture 
     now = int(time.time() * 1000)
     transfers = tuple(
         TransferPicture(lease.shard, lease.node, lease.source, lease.bytes, max(0, now - lease.started))
-        for lease in scheduler.leases(job.id.hex)
+        for lease in readings.leases.get(job.id.hex, ())
     )
-    # The scheduler knows the end some moments before the record does; the record alone knows of a purge or a pause.
-    state = view.state if job.is_open and job.state != JobState.PLANNED else job.state
+    state = shown_state(job, view)
     picture = _base(job, state)
     return replace(
         picture,
@@ -140,6 +151,17 @@ def _from_scheduler(scheduler: Scheduler, job: Job, view: JobView, old: Picture 
         bits=_bits(scheduler, job, nodes, old) if with_bits else {},
         transfers=transfers,
     )
+
+
+def shown_state(job: Job, view: JobView | None) -> str:
+    """The scheduler knows the end some moments before the record does; the record alone knows of a purge or a pause."""
+    return view.state if view is not None and job.is_open and job.state != JobState.PLANNED else job.state
+
+
+def elapsed(job: Job) -> float:
+    """Seconds since the job began, or that it took."""
+    ended = job.finished_at.timestamp() if job.finished_at else time.time()
+    return max(0.0, ended - (job.started_at or job.created_at).timestamp())
 
 
 def _faults(job: Job) -> dict[str, str]:
@@ -187,9 +209,6 @@ def _at_the_end(nodes: dict[str, NodePicture], state: str) -> dict[str, NodePict
 
 
 def _base(job: Job, state: str) -> Picture:
-    now = time.time()
-    begun = job.started_at or job.created_at
-    ended = job.finished_at.timestamp() if job.finished_at else now
     return Picture(
         job=job.id.hex,
         name=str(job),
@@ -200,10 +219,11 @@ def _base(job: Job, state: str) -> Picture:
         shard_count=job.shard_count,
         shard_size=job.shard_size,
         at=time.monotonic(),
-        elapsed=max(0.0, ended - begun.timestamp()),
+        elapsed=elapsed(job),
         bytes_gcs=job.bytes_from_gcs,
         bytes_peer=job.bytes_from_peers,
         missing=0,
+        finished=job.finished_at.timestamp() if job.finished_at else None,
     )
 
 
