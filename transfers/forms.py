@@ -69,8 +69,8 @@ class JobForm(forms.Form):
 
     advanced = ("shard_size", "gcs_slots", "upload_slots", "download_slots", "priority")
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
+    def __init__(self, data: Any = None, initial: dict[str, Any] | None = None) -> None:
+        super().__init__(data, initial=initial, label_suffix="")
         for name, field in self.fields.items():
             said = [f"{name}-help"] if field.help_text and name != "key" else []
             wrong = self.is_bound and name in self.errors

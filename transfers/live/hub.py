@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import logging
 import time
-import uuid
 from collections.abc import Sequence
 
 from django.db import Error as DatabaseError
@@ -17,8 +16,7 @@ from transfers.links import Links
 from transfers.live.encoding import Text, encode, encode_both
 from transfers.live.happened import MOST_EVENTS, Happened, events_since, last_event
 from transfers.live.readings import Readings
-from transfers.live.subjects import FleetSubject, JobSubject, Subject
-from transfers.models import Job
+from transfers.live.subjects import About, Gone, Subject, subject_of
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +53,7 @@ class Listener:
 class Feed:
     """A subject and who listens. joining: those who wait for their first message."""
 
-    def __init__(self, key: uuid.UUID | None, subject: Subject) -> None:
+    def __init__(self, key: About, subject: Subject) -> None:
         self.key = key
         self.subject = subject
         self.joining: set[Listener] = set()
@@ -75,7 +73,7 @@ class Feed:
                 self._start = None
         except DatabaseError as error:
             logger.warning("streams wait for the database subject=%s error=%s", self.key, error)
-        except Job.DoesNotExist:
+        except Gone:
             self.gone = True
         if self.joining and self._start is None and self.subject.seen:
             self._start = encode_both("start", self.subject.whole(), self.subject.bulky)
@@ -106,16 +104,16 @@ class Hub:
 
     def __init__(self, links: Links) -> None:
         self.links = links
-        self.feeds: dict[uuid.UUID | None, Feed] = {}  # by job; None is the fleet
+        self.feeds: dict[About, Feed] = {}
         self.position: int | None = None
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._due = 0.0
 
-    def join(self, job: uuid.UUID | None, brief: bool) -> Listener:
-        feed = self.feeds.get(job)
+    def join(self, about: About, brief: bool) -> Listener:
+        feed = self.feeds.get(about)
         if feed is None or feed.gone:
-            feed = self.feeds[job] = Feed(job, FleetSubject() if job is None else JobSubject(job))
+            feed = self.feeds[about] = Feed(about, subject_of(about))
         listener = Listener(feed, brief)
         feed.joining.add(listener)
         self._wake.set()

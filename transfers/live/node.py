@@ -5,7 +5,7 @@
  "jobs": [[id, name, shards held, shards], ...]       open ones, of which it still needs something
  "in", "out": [[id, name, shard, other end ("" is the bucket), bytes, of, ms], ...], "at": seconds since 1970}
 
-Of a node that the scheduler does not know, or while it cannot be asked: "state" and "at", and "stale" in the latter case.
+Of a node that the scheduler does not know, or while it cannot be asked: "state" and "at", and "stale" then.
 """
 
 from __future__ import annotations

@@ -19,12 +19,13 @@ def reason(
     node: NodeView,
     sources: Sequence[str],
     fleet: Mapping[str, NodeView],
+    newest: int,
 ) -> str:
     """Empty where nothing is known. rate: bytes a second coming in; usual: the median of the nodes that move.
 
-    sources: where its transfers come from. The first that is true is said: what explains most comes first.
+    sources: where its transfers come from. newest: when any node was heard of last, by the scheduler's clock.
+    The first that is true is said: what explains most comes first.
     """
-    newest = max((view.seen for view in fleet.values()), default=node.seen)
     if newest - node.seen > SILENT_MS:
         return f"not heard of for {(newest - node.seen) // 1000} s"
     if node.state == "draining":

@@ -1,4 +1,4 @@
-"""A new job by a form: paths are completed, the plan is shown before anything moves, errors stand beside their field."""
+"""A new job by a form: paths are completed, the plan shows before anything moves, errors stand beside their field."""
 
 from __future__ import annotations
 

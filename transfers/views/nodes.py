@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import redis
@@ -115,7 +115,7 @@ def nodes(request: HttpRequest) -> HttpResponse:
     try:
         rows = NodeFilter({key: value for key, value in asked.items() if value}, rows).qs
     except ValidationError as refused:
-        error = str(refused.detail["labels"][0]) if isinstance(refused.detail, dict) else str(refused)
+        error = " ".join(str(said) for said in cast("dict[str, list[object]]", refused.detail)["labels"])
     page = Paginator(rows.order_by("name"), PAGE_SIZE).get_page(request.GET.get("page"))
     held = dict(
         JobNode.objects.filter(node__in=[node.pk for node in page.object_list], shards_held__gt=0, job__purged_at=None)
