@@ -101,7 +101,7 @@ def _binds(
         )
     ready = sum(node.state == "ready" for node in left)
     if ready >= IDLE * len(left):
-        return "scheduler", f"{count(ready, 'node')} of {len(left):,} have nothing to do and do not wait for a source"
+        return "scheduler", f"{ready:,} of {count(len(left), 'node')} have nothing to do and do not wait for a source"
     return _senders(view, nodes, left, leases, fleet, idle)
 
 
@@ -118,5 +118,5 @@ def _senders(
         name = min(slow, key=lambda each: nodes[each].position or 0 if each in nodes else 0)
         return "straggler", f"{name} is slow, and every node after it gets no more than it passes on"
     if idle >= IDLE * len(left):
-        return "NIC", f"{count(idle, 'node')} of {len(left):,} wait for a sender: those that have shards send already"
-    return "", "nothing stands out: transfers run below the best rate that was seen"
+        return "NIC", f"{idle:,} of {count(len(left), 'node')} wait for a sender: those that have shards send already"
+    return "", "transfers run below the best rate that was seen, and neither sources nor nodes are short"

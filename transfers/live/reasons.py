@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from transfers.scheduler.types import GCS, JobView, NodeView
 from transfers.words import rate_text, size_text
 
-SILENT_MS = 4000  # heartbeats come every second or two
+SILENT_MS = 6000  # heartbeats come every second or two
 MUCH_SLOWER = 0.5  # of the median rate
 
 

@@ -38,7 +38,7 @@ def new_job(request: HttpRequest) -> HttpResponse:
         job = _submit(request, form)
         if job is not None:
             return redirect("job", pk=job.pk)
-    return _form(request, form, status=422)
+    return _form(request, form)
 
 
 def _submit(request: HttpRequest, form: JobForm) -> Any:
@@ -60,11 +60,11 @@ def _submit(request: HttpRequest, form: JobForm) -> Any:
     return None
 
 
-def _form(request: HttpRequest, form: JobForm, plan: dict[str, Any] | None = None, status: int = 200) -> HttpResponse:
+def _form(request: HttpRequest, form: JobForm, plan: dict[str, Any] | None = None) -> HttpResponse:
     live = Node.objects.filter(cell=settings.FDIST_CELL, state=NodeState.LIVE).values_list("labels", flat=True)
     labels = sorted({f"{key}={value}" for each in live for key, value in each.items()})
     context = {"form": form, "plan": plan, "live_nodes": len(live), "labels": labels[:SHOWN_LABELS]}
-    return render(request, "transfers/new_job.html", context, status=422 if form.errors else status)
+    return render(request, "transfers/new_job.html", context)
 
 
 def foreseen(form: JobForm) -> dict[str, Any] | None:

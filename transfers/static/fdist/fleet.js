@@ -81,7 +81,7 @@ function makeJob() {
 function drawJob(item, job) {
   const [name, state, bar, done, speed, left, on] = item.children;
   write(name, job.name);
-  const target = root.dataset.job.replace("00000000-0000-0000-0000-000000000000", job.id);
+  const target = `${root.dataset.job}${job.id}/`;
   if (name.getAttribute("href") !== target) name.href = target;
   write(state, job.state);
   state.className = `state ${job.state}`;

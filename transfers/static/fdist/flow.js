@@ -56,15 +56,20 @@ export class Flow {
     this.canvas.setAttribute("aria-label", `Who is sending to whom now. ${text}`);
   }
 
+  label(number) {
+    return shorten(this.nodes[number].name, 22);
+  }
+
   stateColour(node) {
     const { good, bad, warn, held, muted } = this.colours;
     return { done: good, failed: bad, dead: bad, waiting: warn, moving: held }[node.state] ?? muted;
   }
 
   drawRing(pen, order, width, height) {
-    const named = order.length <= NAMED && width > 420;
+    const widest = order.length <= NAMED ? Math.max(...order.map((number) => pen.measureText(this.label(number)).width)) + 14 : 0;
+    const named = order.length <= NAMED && width - 2 * widest > 160;
     const middle = [width / 2, height / 2];
-    const across = Math.min(width / 2 - (named ? 150 : 12), 1.5 * height);
+    const across = Math.min(width / 2 - (named ? widest : 12), 0.8 * height);
     const radius = [Math.max(60, across), height / 2 - (named ? 20 : 12)];
     const at = new Map();
     order.forEach((number, index) => {
@@ -100,7 +105,7 @@ export class Flow {
       pen.fillStyle = this.colours.text;
       const side = Math.cos(angle);
       pen.textAlign = Math.abs(side) < 0.2 ? "center" : side < 0 ? "right" : "left";
-      pen.fillText(shorten(this.nodes[number].name, 24), x + (Math.abs(side) < 0.2 ? 0 : Math.sign(side) * 10), y + (Math.abs(side) < 0.2 ? Math.sign(Math.sin(angle)) * 13 : 0));
+      pen.fillText(this.label(number), x + (Math.abs(side) < 0.2 ? 0 : Math.sign(side) * 10), y + (Math.abs(side) < 0.2 ? Math.sign(Math.sin(angle)) * 13 : 0));
     }
     this.bucket(pen, middle[0], middle[1]);
   }

@@ -23,6 +23,7 @@ let flights = []; // to, from, shard of all transfers, one after the other
 let damaged = [];
 let moving = 0;
 let smoothed = 0;
+let smoothedBucket = 0;
 let chart = null;
 const map = new ShardMap(part("map"), part("copies"), shardCount);
 map.reserve(Number(root.dataset.nodes));
@@ -55,10 +56,13 @@ function take(message, whole) {
   transfers = message.transfers;
   flights = message.flights ?? [];
   moving = message.moving;
-  if (!whole) {
-    smoothed = smoothed ? smoothed + RATE_WEIGHT * (job.rate - smoothed) : job.rate;
+  if (whole) {
+    smoothed = job.limit[1];
+  } else {
+    smoothed += (smoothed ? RATE_WEIGHT : 1) * (job.rate - smoothed);
+    smoothedBucket += (smoothedBucket ? RATE_WEIGHT : 1) * (job.rate_gcs - smoothedBucket);
     if (!ENDED.includes(job.state) && !job.stale) {
-      chart.add(Date.now() / 1000, job.rate, job.rate_gcs, job.limit[0] || null);
+      chart.add(Date.now() / 1000, smoothed, smoothedBucket, job.limit[0] || null);
     }
   }
   schedule();

@@ -44,7 +44,7 @@ function showErrors(errors) {
     if (name === "__all__") element.hidden = !text;
     element.closest("[data-field]")?.classList.toggle("wrong", Boolean(text));
     const input = form.elements[name];
-    if (input instanceof Element) input.toggleAttribute("aria-invalid", Boolean(text));
+    if (input instanceof Element) input.setAttribute("aria-invalid", String(Boolean(text)));
   }
 }
 

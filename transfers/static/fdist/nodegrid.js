@@ -47,6 +47,7 @@ export class NodeGrid {
       }),
     );
     this.parent.replaceChildren(...this.cells.values());
+    this.parent.classList.toggle("few", shown.length <= 24);
     this.parent.classList.toggle("many", shown.length > 200);
     this.stop(Math.min(this.at, shown.length - 1));
   }

@@ -20,7 +20,7 @@ export function follow(url, handlers) {
     events = new EventSource(url);
     for (const [name, handle] of Object.entries(handlers)) {
       events.addEventListener(name, (event) => {
-        if (name === "start") say("live", "on");
+        if (name === "start") say("updating", "on");
         handle(JSON.parse(event.data));
       });
     }
