@@ -14,14 +14,12 @@ from urllib.parse import urlsplit, urlunsplit
 from nodes.agent.config import AgentConfig
 from nodes.labels import NODE_NAME, parse_labels
 from transfers.errors import FdistError
+from transfers.words import parse_rate
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 DEFAULT_CELL = "main"
 BROKER_DATABASE = "1"  # the queue's keys stay out of the scheduler's database
 CELL_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
-RATE = re.compile(r"(?i)(\d+(?:\.\d+)?)\s*([kmgt]?)(?:bit)?(?:/s|ps)?")
-RATE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-UNLIMITED = {"", "0", "none", "unlimited"}
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 ANY_ADDRESS = {"", "0.0.0.0", "::"}  # noqa: S104  (compared with, not listened on)
 
@@ -32,17 +30,6 @@ class ConfError(FdistError):
     def __init__(self, variable: str, message: str) -> None:
         super().__init__(f"{variable}: {message}")
         self.variable = variable
-
-
-def parse_rate(text: str) -> int | None:
-    """Bits a second in "400mbit", "2.5 Gbit/s" or "1000000"; None means unlimited. Raises ValueError."""
-    text = text.strip()
-    if text.lower() in UNLIMITED:
-        return None
-    match = RATE.fullmatch(text)
-    if match is None:
-        raise ValueError(f'"{text}" is no rate: write bits a second, such as 400mbit, 2.5gbit or 1000000')
-    return int(float(match[1]) * RATE_UNITS[match[2].lower()]) or None
 
 
 class _Reader:

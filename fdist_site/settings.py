@@ -35,6 +35,10 @@ FDIST_CELL: str = conf.cell()
 FDIST_CELERY_FACTORY = "fdist_site.celery.make_app"
 GCS_PROJECT: str = env.str("FDIST_GCS_PROJECT", "")
 
+FDIST_STALLED_SECONDS: float = env.float("FDIST_STALLED_SECONDS", 120.0)
+FDIST_WEBHOOK_HTTP: bool = env.bool("FDIST_WEBHOOK_HTTP", False)
+FDIST_WEBHOOK_PRIVATE: bool = env.bool("FDIST_WEBHOOK_PRIVATE", False)
+
 INSTALLED_APPS = [
     "unfold",  # before the admin whose templates it replaces
     "unfold.contrib.filters",

@@ -6,17 +6,62 @@ from collections.abc import Callable
 from typing import Any
 
 import redis
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from nodes import fleet
-from nodes.models import EnrolmentKey, Node
+from nodes.models import MAX_CAP, EnrolmentKey, Node
 from transfers.errors import InvalidTransition
 from transfers.links import get_links
-from transfers.words import size_text
+from transfers.words import bits_text, parse_rate, size_text
+
+
+class CapField(forms.CharField):
+    """A rate such as "400mbit"; empty is the node's own setting, "none" no cap."""
+
+    widget = UnfoldAdminTextInputWidget
+
+    def __init__(self, **options: Any) -> None:
+        help_text = 'such as 400mbit or 2.5gbit; "none" for no cap, empty for the node\'s own setting'
+        super().__init__(required=False, help_text=help_text, **options)
+
+    def prepare_value(self, value: Any) -> Any:
+        if isinstance(value, int):
+            return "none" if value == 0 else bits_text(value)
+        return value
+
+    def clean(self, value: Any) -> int | None:
+        text = str(super().clean(value)).strip()
+        if not text:
+            return None
+        try:
+            cap = parse_rate(text) or 0
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from None
+        if cap > MAX_CAP:
+            raise forms.ValidationError(f"at most {bits_text(MAX_CAP)}")
+        return cap
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return bool(initial != self.clean(data))
+        except forms.ValidationError:
+            return True
+
+
+class CapsForm(forms.ModelForm):
+    upload_cap = CapField()
+    download_cap = CapField()
+    bucket_cap = CapField()
+
+    class Meta:
+        model = Node
+        fields = ["upload_cap", "download_cap", "bucket_cap"]
 
 
 @admin.register(Node)
@@ -33,18 +78,36 @@ class NodeAdmin(ModelAdmin):
         "shown_labels",
         "free",
         "slots",
+        "upload_cap",
+        "download_cap",
+        "bucket_cap",
         "version",
         "first_seen",
         "last_seen",
     ]
-    readonly_fields = ["shown_state", "shown_labels", "free", "slots"]
+    form = CapsForm
     actions = ["drain_nodes", "enable_nodes", "remove_nodes"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # a node registers itself
 
     def has_change_permission(self, request: HttpRequest, obj: Node | None = None) -> bool:
-        return False  # and tells what it is
+        return request.user.has_perm("nodes.cap_node")  # and tells what it is, but for its caps
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Node | None = None) -> list[str]:
+        return [name for name in self.fields if name not in fleet.CAPS]
+
+    def save_model(self, request: HttpRequest, obj: Node, form: Any, change: bool) -> None:
+        caps = {name: form.cleaned_data[name] for name in form.changed_data}
+        if not caps:
+            return
+        try:
+            fleet.set_caps(Node.objects.get(pk=obj.pk), caps, get_links().scheduler)
+        except redis.RedisError as error:
+            messages.error(request, f"The scheduler cannot be reached, and nothing was changed: {error}")
+
+    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> str:
+        return fleet.caps_text({name: form.cleaned_data[name] for name in form.changed_data}) + "."
 
     def has_delete_permission(self, request: HttpRequest, obj: Node | None = None) -> bool:
         return False  # its history would go with it: it is removed by the action

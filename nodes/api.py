@@ -1,4 +1,4 @@
-"""Nodes over REST: they register by themselves; people drain, enable and remove them."""
+"""Nodes over REST: they register by themselves; people drain, enable, cap and remove them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rest_framework.response import Response
 
 from nodes import fleet
 from nodes.labels import parse_labels
-from nodes.models import Node, NodeState
+from nodes.models import MAX_CAP, Node, NodeState
 from transfers.api.permissions import ModelPermissions, needs
 from transfers.audit import note
 from transfers.links import get_links
@@ -37,11 +37,27 @@ class NodeSerializer(serializers.ModelSerializer[Node]):
             "upload_slots",
             "download_slots",
             "gcs_slots",
+            "upload_cap",
+            "download_cap",
+            "bucket_cap",
             "version",
             "first_seen",
             "last_seen",
         ]
         read_only_fields = fields
+
+
+class CapsSerializer(serializers.Serializer[Any]):
+    """Those that are left out stay as they are."""
+
+    upload_cap: Any = serializers.IntegerField(required=False, allow_null=True, min_value=0, max_value=MAX_CAP)
+    download_cap: Any = serializers.IntegerField(required=False, allow_null=True, min_value=0, max_value=MAX_CAP)
+    bucket_cap: Any = serializers.IntegerField(required=False, allow_null=True, min_value=0, max_value=MAX_CAP)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs:
+            raise serializers.ValidationError(f"give one of {', '.join(self.fields)} at least")
+        return attrs
 
 
 class NodeFilter(django_filters.FilterSet):
@@ -98,6 +114,16 @@ class NodeViewSet(viewsets.ReadOnlyModelViewSet[Node]):
         """The node takes part again."""
         return self._set_draining(request, False)
 
+    @extend_schema(request=CapsSerializer, responses={200: NodeSerializer})
+    def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Changes bandwidth caps, in bit/s, within a heartbeat: 0 is no cap, null gives back the node's own setting."""
+        asked = CapsSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        node = self.get_object()
+        fleet.set_caps(node, asked.validated_data, get_links().scheduler)
+        note(request.user, node, fleet.caps_text(asked.validated_data), where="by the API")
+        return Response(NodeSerializer(node).data)
+
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Takes a node that is gone out of the lists. Its history stays; it is back when it registers again."""
         node = self.get_object()
@@ -106,7 +132,8 @@ class NodeViewSet(viewsets.ReadOnlyModelViewSet[Node]):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     def get_permissions(self) -> Any:
-        return [needs("nodes.remove_node")()] if self.action == "destroy" else super().get_permissions()
+        special = {"destroy": "nodes.remove_node", "partial_update": "nodes.cap_node"}
+        return [needs(special[self.action])()] if self.action in special else super().get_permissions()
 
     def _set_draining(self, request: Request, draining: bool) -> Response:
         node = self.get_object()

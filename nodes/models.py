@@ -16,6 +16,10 @@ KEY_BYTES = 32
 SHOWN_CHARACTERS = 12
 
 
+CAP_HELP = "bit/s for {}; 0 for no cap, empty for the node's own setting"
+MAX_CAP = 10**13
+
+
 class NodeState(models.TextChoices):
     LIVE = "live"
     DRAINING = "draining"
@@ -25,7 +29,7 @@ class NodeState(models.TextChoices):
 
 
 class Node(models.Model):
-    """A server of the fleet. All but `draining` is a copy of what the node told the scheduler."""
+    """A server of the fleet. All but `draining` and the caps is a copy of what the node told the scheduler."""
 
     cell = models.CharField(max_length=63, default="main", editable=False)
     name = models.CharField(max_length=63)
@@ -39,6 +43,10 @@ class Node(models.Model):
     upload_slots = models.PositiveIntegerField(default=0)
     download_slots = models.PositiveIntegerField(default=0)
     gcs_slots = models.PositiveIntegerField(default=0)
+    upload_cap = models.BigIntegerField(null=True, blank=True, help_text=CAP_HELP.format("sending to nodes"))
+    download_cap = models.BigIntegerField(null=True, blank=True, help_text=CAP_HELP.format("receiving"))
+    bucket_cap = models.BigIntegerField(null=True, blank=True, help_text=CAP_HELP.format("reading the bucket"))
+    caps_epoch = models.BigIntegerField(null=True, editable=False, help_text="the start that was told the caps")
     version = models.CharField(max_length=64, blank=True)
     first_seen = models.DateTimeField(default=timezone.now, editable=False)
     last_seen = models.DateTimeField(null=True, blank=True)
@@ -48,10 +56,17 @@ class Node(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["cell", "name"], name="node_name_unique_in_cell"),
             models.CheckConstraint(condition=Q(state__in=NodeState.values), name="node_state_known"),
+            models.CheckConstraint(
+                condition=(Q(upload_cap=None) | Q(upload_cap__range=(0, MAX_CAP)))
+                & (Q(download_cap=None) | Q(download_cap__range=(0, MAX_CAP)))
+                & (Q(bucket_cap=None) | Q(bucket_cap__range=(0, MAX_CAP))),
+                name="node_caps_in_range",
+            ),
             models.CheckConstraint(condition=Q(disk_free__gte=0, disk_total__gte=0), name="node_disk_not_negative"),
         ]
         indexes = [models.Index(fields=["state", "name"], name="node_by_state")]
         permissions = [
+            ("cap_node", "Can change a node's bandwidth caps"),
             ("drain_node", "Can drain a node and enable it again"),
             ("remove_node", "Can remove a node that is gone"),
         ]

@@ -10,7 +10,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from nodes.labels import parse_labels
-from transfers.models import Topology
+from transfers.models import Policy, Topology
 from transfers.planning.request import DEFAULT_GCS_SLOTS, MAX_NAME, MAX_PRIORITY, MAX_SLOTS
 from transfers.words import parse_size
 
@@ -62,12 +62,41 @@ class JobForm(forms.Form):
     download_slots = forms.IntegerField(
         label="Downloads at once", required=False, min_value=1, max_value=MAX_SLOTS, help_text="The same"
     )
+    bucket_budget = forms.CharField(
+        label="Budget out of the bucket",
+        required=False,
+        max_length=40,
+        help_text="The job stops rather than pass it: 1.2x the payload, or 150GB; no limit unless given",
+    )
+    quorum = forms.FloatField(
+        label="Ready at, % of the nodes",
+        required=False,
+        initial=100,
+        min_value=0.1,
+        max_value=100,
+        help_text="The others still get it then",
+    )
+    policy = forms.ChoiceField(
+        choices=Policy.choices,
+        initial=Policy.values[0],
+        required=False,
+        help_text="Which shard a node of a mesh gets next",
+    )
     priority = forms.IntegerField(
         initial=0, required=False, min_value=-MAX_PRIORITY, max_value=MAX_PRIORITY, help_text="A higher one goes first"
     )
     key = forms.UUIDField(widget=forms.HiddenInput, initial=uuid.uuid4, help_text="sent twice, it makes one job")
 
-    advanced = ("shard_size", "gcs_slots", "upload_slots", "download_slots", "priority")
+    advanced = (
+        "shard_size",
+        "gcs_slots",
+        "upload_slots",
+        "download_slots",
+        "bucket_budget",
+        "quorum",
+        "policy",
+        "priority",
+    )
 
     def __init__(self, data: Any = None, initial: dict[str, Any] | None = None) -> None:
         super().__init__(data, initial=initial, label_suffix="")
@@ -106,8 +135,9 @@ class JobForm(forms.Form):
         values = self.cleaned_data
         named = ("source", "name", "topology", "nodes", "shard_size", "gcs_slots", "upload_slots", "download_slots")
         request = {name: values[name] for name in named} | {"priority": values["priority"] or 0}
-        if values["destination"]:
-            request["destination"] = values["destination"]
+        request |= {name: values[name] for name in ("destination", "bucket_budget", "policy") if values[name]}
+        if values["quorum"] is not None:
+            request["quorum"] = values["quorum"] / 100
         return request
 
     def refuse(self, field: str, message: str) -> None:

@@ -20,6 +20,10 @@ def spec_of(job: Job) -> JobSpec:
         size=job.size,
         priority=job.priority,
         gcs_slots=job.gcs_slots,
+        policy=job.policy,
+        quorum=job.quorum,
+        # What earlier tries have read counts: the scheduler begins to count anew. 1: not one more shard.
+        gcs_budget=0 if job.budget_left is None else max(1, job.budget_left),
         upload_slots=job.upload_slots,
         download_slots=job.download_slots,
     )

@@ -90,6 +90,7 @@ class _Batch:
         self._transfers()
         self._digests()
         self._job_node_ends()
+        self._quorums()
         self._job_states()
         self._job_events()
 
@@ -195,6 +196,12 @@ class _Batch:
                 state=changes["state"]
             ).update(**changes)
 
+    def _quorums(self) -> None:
+        for event, job in self._of("job_ready"):
+            if job.ready_at is None and not _is_past(event, job):
+                job.ready_at = _time(event)
+                Job.objects.filter(pk=job.pk).update(ready_at=job.ready_at)
+
     def _job_states(self) -> None:
         for event, job in self._of("job_state"):
             state, why = event.fields.get("state", ""), event.fields.get("why", "")
@@ -206,7 +213,7 @@ class _Batch:
             try:
                 if state == JobState.RUNNING and job.state == JobState.COMPLETE:
                     # A node came, or came back, after all others were done: the scheduler goes on for it.
-                    job.reopen(event.cursor, again=[JobNodeState.STOPPED])
+                    job.reopen(event.cursor, again=[JobNodeState.STOPPED], ready_at=job.ready_at)
                     continue
                 job.move_to(state, error=why, at=_time(event))
             except InvalidTransition as error:

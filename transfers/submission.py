@@ -21,6 +21,7 @@ from transfers.errors import InvalidTransition, NoSuchJob
 from transfers.links import Links, get_links
 from transfers.models import Job, JobDocument, JobFile, JobNode, JobState, Shard
 from transfers.planning import JobPlan, JobRequest, Listing, NodeFacts, parse_source, plan_job
+from transfers.planning.budget import parse_budget
 from transfers.publishing import publish
 from transfers.repeats import Stamp, save_stamped
 
@@ -98,6 +99,9 @@ def record(plan: JobPlan, cell: str, user: User | AnonymousUser | None = None, s
         selector=dict(request.nodes),
         priority=request.priority,
         gcs_slots=request.gcs_slots,
+        policy=request.policy,
+        quorum=request.quorum,
+        bucket_budget=plan.bucket_budget,
         upload_slots=request.upload_slots,
         download_slots=request.download_slots,
         size=layout.size,
@@ -174,6 +178,27 @@ def set_priority(job: Job, priority: int, links: Links | None = None) -> None:
         links.scheduler.set_priority(job.id.hex, priority)
     Job.objects.filter(pk=job.pk).update(priority=priority)
     job.priority = priority
+
+
+def set_budget(job: Job, budget: Any) -> None:
+    """Bytes that may be read from the bucket, from the first try on; counts with the next retry.
+
+    budget: see planning.budget. Raises PlanError, and InvalidTransition for an open job: the scheduler holds it to the
+    budget that it began with.
+    """
+    if job.is_open:
+        raise InvalidTransition(f"job {job.id.hex} is {job.state}: its bucket budget is changed when it has ended")
+    asked = parse_budget(budget)
+    job.bucket_budget = asked.of(job.size) if asked else None
+    job.save(update_fields=["bucket_budget"])
+
+
+def change(job: Job, changes: Mapping[str, Any], links: Links | None = None) -> None:
+    """What may be changed of a job that is there; see set_priority and set_budget."""
+    if "priority" in changes:
+        set_priority(job, changes["priority"], links)
+    if "bucket_budget" in changes:
+        set_budget(job, changes["bucket_budget"])
 
 
 def _tell(links: Links | None, job: Job, state: Literal["paused", "running"], reason: str) -> None:

@@ -6,6 +6,9 @@ import re
 
 UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 SIZE = re.compile(r"(?i)(\d+(?:\.\d+)?)\s*(?:([kmgtp])(i?))?b?")
+RATE = re.compile(r"(?i)(\d+(?:\.\d+)?)\s*([kmgt]?)(?:bit)?(?:/s|ps)?")
+RATE_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+UNLIMITED = {"", "0", "none", "unlimited"}
 POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
 
@@ -21,6 +24,26 @@ def size_text(count: float) -> str:
 
 def rate_text(bytes_a_second: float) -> str:
     return f"{size_text(bytes_a_second)}/s"
+
+
+def bits_text(bits_a_second: float) -> str:
+    """As networks have it: "400 Mbit/s", "2.5 Gbit/s"."""
+    value, units = float(bits_a_second), ["", "k", "M", "G", "T"]
+    while value >= 1000 and len(units) > 1:
+        value /= 1000
+        units.pop(0)
+    return f"{value:.4g} {units[0]}bit/s"
+
+
+def parse_rate(text: str) -> int | None:
+    """Bits a second in "400mbit", "2.5 Gbit/s" or "1000000"; None means unlimited. Raises ValueError."""
+    text = text.strip()
+    if text.lower() in UNLIMITED:
+        return None
+    match = RATE.fullmatch(text)
+    if match is None:
+        raise ValueError(f'"{text}" is no rate: write bits a second, such as 400mbit, 2.5gbit or 1000000')
+    return int(float(match[1]) * 1000 ** RATE_POWERS[match[2].lower()]) or None
 
 
 def duration_text(seconds: float) -> str:

@@ -3,7 +3,7 @@
 Run with the environment of a site that has its tables and no coordinator (its reaper would find these nodes dead):
 
     python manage.py shell -c "from tests.pages.scenes import build; build(1000)"
-    python manage.py shell -c "from tests.pages.scenes import build; build(1000).stir()"     and it goes on, until Ctrl-C
+    python manage.py shell -c "from tests.pages.scenes import build; build(1000).stir()"     to go on until Ctrl-C
 
 With `stir`, the coordinator's parts "recorder" and "sampler" may run beside it.
 """
@@ -97,8 +97,8 @@ class Scene:
             )
 
     def stir(self, rate: float = 0.0, damage: float = 0.002) -> None:
-        """Lets the nodes go on, each at about `rate` bytes a second (by default so that it takes some minutes), with some
-        of the shards damaged on their way; until it is interrupted."""
+        """Lets the nodes go on until it is interrupted, each at about `rate` bytes a second (by default so that it takes
+        some minutes), with some of the shards damaged on their way."""
         paces = {name: self.random.uniform(0.5, 1.0) for name in self.names}
         for name in self.names[7::60]:
             paces[name] = 0.15

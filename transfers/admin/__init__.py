@@ -2,5 +2,6 @@
 
 from transfers.admin.job import JobAdmin
 from transfers.admin.parts import JobNodeAdmin, TransferAdmin
+from transfers.admin.webhook import WebhookAdmin
 
-__all__ = ["JobAdmin", "JobNodeAdmin", "TransferAdmin"]
+__all__ = ["JobAdmin", "JobNodeAdmin", "TransferAdmin", "WebhookAdmin"]

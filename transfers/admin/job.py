@@ -20,6 +20,7 @@ from transfers.models import Job
 from transfers.words import size_text
 
 SLOTS = ["gcs_slots", "upload_slots", "download_slots"]
+MOMENTS = ["ready_at", "stalled_at", "finished_at", "purged_at"]
 STEP = 1  # of the priority
 LINK = '<a class="text-primary-600 underline dark:text-primary-500" href="{}">open</a>'  # words of the theme's styles
 
@@ -52,9 +53,10 @@ class JobAdmin(ReadOnlyAdmin):
     ]
     fieldsets = [
         (None, {"fields": ["name", "shown_state", "error", "live", "out_of_bucket", "between_nodes"]}),
-        ("Asked for", {"fields": ["source", "topology", "destination", "wanted_nodes", "priority", *SLOTS]}),
+        ("Asked for", {"fields": ["source", "topology", "destination", "wanted_nodes", "priority", "policy", *SLOTS]}),
+        ("Limits", {"fields": ["quorum", "shown_budget"]}),
         ("Planned", {"fields": ["shown_size", "file_count", "shown_shard_size", "shard_count"]}),
-        ("When", {"fields": ["created_by", "created_at", "started_at", "finished_at", "purged_at"]}),
+        ("When", {"fields": ["created_by", "created_at", "started_at", *MOMENTS]}),
     ]
     readonly_fields = [
         "shown_state",
@@ -64,6 +66,7 @@ class JobAdmin(ReadOnlyAdmin):
         "shown_shard_size",
         "out_of_bucket",
         "between_nodes",
+        "shown_budget",
     ]
 
     def has_delete_permission(self, request: HttpRequest, obj: Job | None = None) -> bool:
@@ -149,6 +152,10 @@ class JobAdmin(ReadOnlyAdmin):
     @display(description="Out of the bucket", ordering="bytes_from_gcs")
     def out_of_bucket(self, job: Job) -> str:
         return f"{size_text(job.bytes_from_gcs)} ({job.amplification:.2f} x)"
+
+    @display(description="Bucket budget")
+    def shown_budget(self, job: Job) -> str:
+        return "none" if job.bucket_budget is None else whole(size_text(job.bucket_budget))
 
     @display(description="Between nodes")
     def between_nodes(self, job: Job) -> str:

@@ -17,6 +17,9 @@ from transfers.models import (
     Topology,
     Transfer,
     TransferOutcome,
+    WebhookDelivery,
+    WebhookKind,
+    WebhookState,
 )
 
 
@@ -25,6 +28,12 @@ class JobFilter(django_filters.FilterSet):
     topology = django_filters.ChoiceFilter(choices=Topology.choices)
     source = django_filters.CharFilter(lookup_expr="startswith")
     name = django_filters.CharFilter(lookup_expr="icontains")
+    ready = django_filters.BooleanFilter(
+        field_name="ready_at", lookup_expr="isnull", exclude=True, help_text="whether its quorum of nodes is done"
+    )
+    stalled = django_filters.BooleanFilter(field_name="stalled_at", lookup_expr="isnull", exclude=True)
+    created_by = django_filters.CharFilter(field_name="created_by__username")
+    created_before = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
     created_after = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
 
     class Meta:
@@ -84,6 +93,16 @@ class TransferFilter(django_filters.FilterSet):
 
     def from_source(self, rows: QuerySet[Transfer], name: str, value: str) -> QuerySet[Transfer]:
         return rows.filter(source=None) if value == "bucket" else rows.filter(source__name=value)
+
+
+class WebhookDeliveryFilter(django_filters.FilterSet):
+    state = django_filters.MultipleChoiceFilter(choices=WebhookState.choices)
+    kind = django_filters.MultipleChoiceFilter(choices=WebhookKind.choices)
+    job = django_filters.UUIDFilter(field_name="job_id")
+
+    class Meta:
+        model = WebhookDelivery
+        fields: list[str] = []
 
 
 class HistoryFilter(TransferFilter):

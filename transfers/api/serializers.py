@@ -7,12 +7,13 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from nodes.labels import FORMS
-from transfers.models import Job, JobEvent, JobFile, JobNode, JobNodeState, Shard, Topology, Transfer
+from nodes.labels import FORMS as SELECTOR_FORMS
+from transfers.models import Job, JobEvent, JobFile, JobNode, JobNodeState, Policy, Shard, Topology, Transfer
+from transfers.planning.budget import FORMS, MOST_BYTES
 from transfers.planning.request import DEFAULT_GCS_SLOTS, MAX_NAME, MAX_PRIORITY
 
 SELECTOR_SCHEMA = {
-    "description": f"Which nodes: {FORMS}. Nodes that match later are enrolled then.",
+    "description": f"Which nodes: {SELECTOR_FORMS}. Nodes that match later are enrolled then.",
     "oneOf": [
         {
             "type": "object",
@@ -40,6 +41,20 @@ SELECTOR_SCHEMA = {
 
 @extend_schema_field(SELECTOR_SCHEMA)
 class SelectorField(serializers.JSONField):
+    """Checked by planning, which knows what it means."""
+
+
+@extend_schema_field(
+    {
+        "description": f"What may be read from the bucket: {FORMS}. The job fails rather than pass it.",
+        "oneOf": [
+            {"type": "integer", "minimum": 1, "maximum": MOST_BYTES},
+            {"type": "string", "pattern": "^[0-9]{1,6}(\\.[0-9]{1,6})? ?x$"},
+            {"type": "string", "pattern": "^[0-9]{1,6} ?[kMGTP]i?B$"},
+        ],
+    }
+)
+class BudgetField(serializers.JSONField):
     """Checked by planning, which knows what it means."""
 
 
@@ -79,6 +94,11 @@ class JobRequestSerializer(serializers.Serializer[Any]):
     upload_slots = serializers.IntegerField(required=False, allow_null=True)
     download_slots = serializers.IntegerField(required=False, allow_null=True)
     priority = serializers.IntegerField(default=0, help_text="a higher one goes first")
+    policy = serializers.ChoiceField(choices=Policy.choices, default=Policy.RAREST_FIRST, help_text="of a mesh")
+    quorum = serializers.FloatField(
+        default=1.0, max_value=1.0, help_text="the part of the nodes with which it is ready, above 0"
+    )
+    bucket_budget = BudgetField(required=False, allow_null=True)
 
 
 class JobSerializer(serializers.ModelSerializer[Job]):
@@ -109,6 +129,9 @@ class JobSerializer(serializers.ModelSerializer[Job]):
             "upload_slots",
             "download_slots",
             "priority",
+            "policy",
+            "quorum",
+            "bucket_budget",
             "nodes_total",
             "nodes_done",
             "nodes_failed",
@@ -119,6 +142,8 @@ class JobSerializer(serializers.ModelSerializer[Job]):
             "created_by",
             "created_at",
             "started_at",
+            "ready_at",
+            "stalled_at",
             "finished_at",
             "purged_at",
         ]
@@ -126,7 +151,17 @@ class JobSerializer(serializers.ModelSerializer[Job]):
 
 
 class JobChangeSerializer(serializers.Serializer[Any]):
-    priority = serializers.IntegerField(min_value=-MAX_PRIORITY, max_value=MAX_PRIORITY, help_text="a higher one first")
+    """One of them at a time: they are of jobs in different states."""
+
+    priority = serializers.IntegerField(
+        required=False, min_value=-MAX_PRIORITY, max_value=MAX_PRIORITY, help_text="a higher one goes first"
+    )
+    bucket_budget = BudgetField(required=False, allow_null=True)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if len(attrs) != 1:
+            raise serializers.ValidationError(f"give one of {', '.join(self.fields)}")
+        return attrs
 
 
 class CancelSerializer(serializers.Serializer[Any]):

@@ -6,17 +6,22 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from rest_framework.routers import DefaultRouter
 
 from nodes.api import NodeViewSet
+from nodes.api_keys import EnrolmentKeyViewSet
 from transfers.api.cell import Cell
+from transfers.api.health import Health, Readiness
 from transfers.api.parts import JobEvents, JobFiles, JobNodes, JobShards, JobTransfers
 from transfers.api.plan import Plan
 from transfers.api.streams import FleetStream, JobStream
 from transfers.api.transfers import ActiveTransfers, Transfers
 from transfers.api.views import JobViewSet, nothing_here
+from transfers.api.webhooks import WebhookDeliveries, WebhookViewSet
 
 router = DefaultRouter()
 router.include_root_view = False
 router.register("jobs", JobViewSet, basename="job")
 router.register("nodes", NodeViewSet, basename="node")
+router.register("enrolment-keys", EnrolmentKeyViewSet, basename="enrolment-key")
+router.register("webhooks", WebhookViewSet, basename="webhook")
 
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(api_version="v1"), name="schema"),
@@ -28,8 +33,11 @@ urlpatterns = [
     path("jobs/<uuid:pk>/transfers/", JobTransfers.as_view(), name="job-transfers"),
     path("jobs/<uuid:pk>/stream/", JobStream.as_view(), name="job-stream"),
     path("stream/", FleetStream.as_view(), name="fleet-stream"),
+    path("webhooks/<int:pk>/deliveries/", WebhookDeliveries.as_view(), name="webhook-deliveries"),
     path("transfers/", Transfers.as_view(), name="transfers"),
     path("transfers/active/", ActiveTransfers.as_view(), name="active-transfers"),
+    path("health/", Health.as_view(), name="health"),
+    path("ready/", Readiness.as_view(), name="ready"),
     path("cell/", Cell.as_view(), name="cell"),
     path("plan/", Plan.as_view(), name="plan"),
     path("", include(router.urls)),

@@ -95,11 +95,12 @@ class JobViewSet(
 
     @extend_schema(request=JobChangeSerializer, responses={200: JobSerializer})
     def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Changes the priority of an open job, from the next match on."""
+        """The priority of an open job, from the next match on; the bucket budget of one that has ended, for a retry."""
         asked = JobChangeSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        priority = asked.validated_data["priority"]
-        return self._act(request, f"Priority set to {priority}", lambda job: submission.set_priority(job, priority))
+        changes = asked.validated_data
+        what = ", ".join(f"{name} set to {value}" for name, value in changes.items())
+        return self._act(request, what.capitalize(), lambda job: submission.change(job, changes))
 
     @extend_schema(request=CancelSerializer, responses={200: JobSerializer})
     @action(detail=True, methods=["post"], permission_classes=[needs("transfers.cancel_job")])

@@ -6,12 +6,17 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
+from django.conf import settings
+
 from transfers import recorder
+from transfers.coordinator.herald import Herald
 from transfers.coordinator.leader import Leader
 from transfers.coordinator.loop import Loop, Part
 from transfers.coordinator.planner import Planner
+from transfers.coordinator.stalls import Watcher
 from transfers.links import Links
 from transfers.sampling import Sampler
+from transfers.webhooks.address import Allowed
 
 logger = logging.getLogger(__name__)
 
@@ -66,11 +71,21 @@ class Reaper:
         return 0.0 if reply.more else REAP_SECONDS
 
 
+def make_herald(links: Links) -> Herald:
+    return Herald(links, Allowed(http=settings.FDIST_WEBHOOK_HTTP, private=settings.FDIST_WEBHOOK_PRIVATE))
+
+
+def make_watcher(links: Links) -> Watcher:
+    return Watcher(links, settings.FDIST_STALLED_SECONDS)
+
+
 PARTS: dict[str, Callable[[Links], Part]] = {
     "recorder": Recorder,
     "planner": Planner,
     "reaper": Reaper,
     "sampler": Sampler,
+    "watcher": make_watcher,
+    "herald": make_herald,
 }
 
 

@@ -14,6 +14,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from nodes.fleet import keep_caps
 from nodes.labels import matches
 from nodes.mirror import mirror_nodes
 from nodes.models import EnrolmentKey, Node
@@ -50,6 +51,9 @@ class Planner:
         scheduler.set_enrolment_keys(list(EnrolmentKey.objects.valid().values_list("digest", flat=True)))
         views = scheduler.nodes()
         self._keep_draining(views)
+        keep_caps(
+            self.links.cell, {view.name: view.epoch for view in views if view.state in ("live", "draining")}, scheduler
+        )
         mirror_nodes(self.links.cell, views)
         jobs = list(Job.objects.open().filter(cell=self.links.cell))
         known = set(scheduler.jobs())

@@ -1,4 +1,4 @@
-"""What a stream can be about: a job, a node, or the whole fleet. Each keeps what it sent last and tells what changed."""
+"""What a stream can be about: a job, a node, or the fleet. Each keeps what it sent last, and tells what changed."""
 
 from __future__ import annotations
 

@@ -14,9 +14,11 @@ from transfers.models.states import (
     UNFINISHED_NODES,
     JobNodeState,
     JobState,
+    Policy,
     Topology,
 )
 from transfers.models.transfer import Transfer, TransferOutcome
+from transfers.models.webhook import Webhook, WebhookDelivery, WebhookKind, WebhookState
 
 __all__ = [
     "FINAL_STATES",
@@ -31,10 +33,15 @@ __all__ = [
     "JobNode",
     "JobNodeState",
     "JobState",
+    "Policy",
     "RateSample",
     "Shard",
     "StreamCursor",
     "Topology",
     "Transfer",
     "TransferOutcome",
+    "Webhook",
+    "WebhookDelivery",
+    "WebhookKind",
+    "WebhookState",
 ]

@@ -11,6 +11,7 @@ from transfers.models.job import Job
 class JobEventKind(models.TextChoices):
     STATE = "job_state"
     ENROLLED = "enrolled"
+    READY = "job_ready"  # as many nodes are done as its quorum asks for
     NODE_DONE = "node_done"
     NODE_FAILED = "node_failed"
     DISPUTED = "disputed"  # a whole file's checksum was wrong: its shards are read again

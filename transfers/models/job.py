@@ -21,6 +21,7 @@ from transfers.models.states import (
     UNFINISHED_NODES,
     JobNodeState,
     JobState,
+    Policy,
     Topology,
 )
 
@@ -54,6 +55,14 @@ class Job(models.Model):
         null=True, blank=True, help_text="downloads at once of a node, if less than its own"
     )
 
+    policy = models.CharField(
+        max_length=12, choices=Policy, default=Policy.RAREST_FIRST, help_text="which shard a node gets next"
+    )
+    quorum = models.FloatField(default=1.0, help_text="part of the nodes with which it is ready, above 0 and at most 1")
+    bucket_budget = models.BigIntegerField(
+        null=True, blank=True, help_text="bytes that may be read from the bucket; it fails rather than pass them"
+    )
+
     size = models.BigIntegerField(help_text="bytes of the payload")
     file_count = models.PositiveIntegerField()
     shard_size = models.BigIntegerField()
@@ -68,6 +77,8 @@ class Job(models.Model):
     )
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True, blank=True)
+    ready_at = models.DateTimeField(null=True, blank=True, help_text="when its quorum of nodes was done")
+    stalled_at = models.DateTimeField(null=True, blank=True, help_text="since when no byte has come, while it runs")
     finished_at = models.DateTimeField(null=True, blank=True)
     purged_at = models.DateTimeField(null=True, blank=True, help_text="when its files were ordered off the nodes")
     reopened_after = models.CharField(
@@ -90,6 +101,11 @@ class Job(models.Model):
                 condition=Q(size__gt=0, shard_size__gt=0, shard_count__gt=0, file_count__gt=0), name="job_has_bytes"
             ),
             models.CheckConstraint(condition=Q(gcs_slots__gte=1), name="job_reads_the_bucket"),
+            models.CheckConstraint(condition=Q(policy__in=Policy.values), name="job_policy_known"),
+            models.CheckConstraint(condition=Q(quorum__gt=0, quorum__lte=1), name="job_quorum_is_a_part"),
+            models.CheckConstraint(
+                condition=Q(bucket_budget=None) | Q(bucket_budget__gt=0), name="job_bucket_budget_positive"
+            ),
             models.CheckConstraint(
                 condition=Q(state__in=FINAL_STATES, finished_at__isnull=False)
                 | Q(state__in=OPEN_STATES, finished_at__isnull=True),
@@ -117,6 +133,11 @@ class Job(models.Model):
         return self.state in OPEN_STATES
 
     @property
+    def budget_left(self) -> int | None:
+        """Bytes that may still be read from the bucket; None without a budget."""
+        return None if self.bucket_budget is None else max(0, self.bucket_budget - self.bytes_from_gcs)
+
+    @property
     def amplification(self) -> float:
         """Bytes out of the bucket, divided by the payload: 1.0 is the least that a cold fleet can do."""
         return self.bytes_from_gcs / self.size
@@ -135,6 +156,7 @@ class Job(models.Model):
         changes: dict[str, object] = {"state": state}
         if error:
             changes["error"] = error
+        changes["stalled_at"] = None
         if state in FINAL_STATES:
             changes["finished_at"] = now
         if state == JobState.RUNNING and self.started_at is None:
@@ -143,16 +165,25 @@ class Job(models.Model):
         if state in FINAL_STATES:
             self._nodes(UNFINISHED_NODES).update(state=JobNodeState.STOPPED, finished_at=now)
 
-    def reopen(self, after: str, *, anew: bool = False, again: Iterable[str] = TRIED_AGAIN) -> None:
+    def reopen(
+        self,
+        after: str,
+        *,
+        anew: bool = False,
+        again: Iterable[str] = TRIED_AGAIN,
+        ready_at: datetime | None = None,
+    ) -> None:
         """Takes a job that has ended up again, as if it ran since; raises InvalidTransition and changes nothing.
 
         after: the position in the scheduler's event stream; what it says up to there of states is of the earlier try.
         anew: also the nodes that are done have to show what they have. again: states of the nodes that get another try.
+        ready_at: when it was ready, if it still is.
         """
         if self.is_open:
             raise InvalidTransition(f"job {self.id.hex} is {self.state} and has not ended")
         changes: dict[str, object] = {
             "started_at": timezone.now(),
+            "ready_at": ready_at,
             "finished_at": None,
             "purged_at": None,
             "error": "",

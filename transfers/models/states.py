@@ -10,6 +10,15 @@ class Topology(models.TextChoices):
     PIPELINE = "pipeline"
 
 
+class Policy(models.TextChoices):
+    """Which shard a node of a mesh gets next."""
+
+    RAREST_FIRST = "rarest-first"
+    PEERS_FIRST = "peers-first"  # in order, from peers where they have it
+    RANDOM = "random"
+    SEQUENTIAL = "sequential"
+
+
 class JobState(models.TextChoices):
     PLANNED = "planned"  # recorded, and not yet given to the scheduler
     RUNNING = "running"

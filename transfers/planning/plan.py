@@ -27,7 +27,7 @@ MAX_FILE_NAME = 1024  # characters, as the record keeps them
 class JobPlan:
     """facts: of the nodes that are enrolled at once; later ones that match request.nodes follow.
 
-    origins: of each file the object that it is, None for a file of several shards.
+    origins: of each file the object that it is, None for a file of several shards. bucket_budget: bytes, None for none.
     """
 
     request: JobRequest
@@ -35,6 +35,7 @@ class JobPlan:
     destination: str
     facts: tuple[NodeFacts, ...]
     origins: tuple[OriginObject | None, ...]
+    bucket_budget: int | None = None
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -65,7 +66,8 @@ def draft_job(request: JobRequest, listing: Listing, nodes: Sequence[NodeFacts])
     layout, origins = _from_manifest(request, listing) if listing.manifest else _from_objects(request, listing)
     destination = listing.uri.folder if request.destination is None else request.destination
     check_destination(destination)
-    return JobPlan(request, layout, destination, tuple(choose_nodes(request.nodes, nodes)), origins)
+    budget = request.bucket_budget.of(layout.size) if request.bucket_budget else None
+    return JobPlan(request, layout, destination, tuple(choose_nodes(request.nodes, nodes)), origins, budget)
 
 
 def _from_objects(request: JobRequest, listing: Listing) -> tuple[Layout, tuple[OriginObject | None, ...]]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from nodes.labels import parse_selector
 from transfers.dataplane.names import check_destination
 from transfers.errors import PlanError
+from transfers.planning.budget import Budget, parse_budget
 from transfers.planning.cutting import MAX_SHARD_SIZE, MIN_SHARD_SIZE
 from transfers.planning.source import parse_source
 from transfers.words import size_text
 
 TOPOLOGIES = ("mesh", "pipeline")
+POLICIES = ("rarest-first", "peers-first", "random", "sequential")
 DEFAULT_GCS_SLOTS = 8  # readers of about 150 MB/s each: together what a 10 Gbit/s network takes
 MAX_SLOTS = 1024
 MAX_PRIORITY = 1000
@@ -27,6 +29,8 @@ class JobRequest:
     nodes: a selector (see nodes.labels). destination: folder below each node's data directory; None takes the folder
     that the source has in its bucket. shard_size: bytes; None lets the plan choose. gcs_slots: reads from the bucket
     at once, of all nodes together. upload_slots, download_slots: caps of one node; None leaves the node's own.
+    policy: which shard a node of a mesh gets next. quorum: the part of the nodes with which the job is ready.
+    bucket_budget: what it may read from the bucket; None for all that it takes.
     """
 
     source: str
@@ -39,6 +43,9 @@ class JobRequest:
     upload_slots: int | None = None
     download_slots: int | None = None
     priority: int = 0
+    policy: str = "rarest-first"
+    quorum: float = 1.0
+    bucket_budget: Budget | None = None
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> JobRequest:
@@ -54,14 +61,11 @@ class JobRequest:
         name = _text(given, "name")
         if len(name) > MAX_NAME:
             raise PlanError("name", f"a job's name has at most {MAX_NAME} characters, this one has {len(name)}")
-        topology = _text(given, "topology") or "mesh"
-        if topology not in TOPOLOGIES:
-            raise PlanError("topology", f'"{topology}" is no topology: choose mesh or pipeline')
         shard_size = _whole(given, "shard_size", None, MIN_SHARD_SIZE, MAX_SHARD_SIZE, " bytes")
         return cls(
             source=source,
             name=name,
-            topology=topology,
+            topology=_choice(given, "topology", TOPOLOGIES),
             nodes=_selector(given.get("nodes")),
             destination=_destination(given),
             shard_size=shard_size,
@@ -69,6 +73,9 @@ class JobRequest:
             upload_slots=_whole(given, "upload_slots", None, 1, MAX_SLOTS),
             download_slots=_whole(given, "download_slots", None, 1, MAX_SLOTS),
             priority=_whole(given, "priority", 0, -MAX_PRIORITY, MAX_PRIORITY) or 0,
+            policy=_choice(given, "policy", POLICIES),
+            quorum=_quorum(given.get("quorum", 1.0)),
+            bucket_budget=parse_budget(given.get("bucket_budget")),
         )
 
 
@@ -79,6 +86,21 @@ def _text(given: Mapping[str, Any], field_name: str) -> str:
     if "\0" in value:
         raise PlanError(field_name, f"{field_name} has a NUL character in it")
     return value.strip()
+
+
+def _choice(given: Mapping[str, Any], field_name: str, choices: Sequence[str]) -> str:
+    """One of the choices, the first of which is taken where nothing is given."""
+    value = _text(given, field_name) or choices[0]
+    if value not in choices:
+        known = f"{', '.join(choices[:-1])} or {choices[-1]}"
+        raise PlanError(field_name, f'"{value}" is no {field_name}: choose {known}')
+    return value
+
+
+def _quorum(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise PlanError("quorum", f"quorum is the part of the nodes, above 0 and at most 1, and {value!r} is not")
+    return float(value)
 
 
 def _whole(

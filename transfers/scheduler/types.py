@@ -84,7 +84,8 @@ class JobSpec:
 
     policy: "rarest-first" (default), "peers-first" (plain order), "random", "sequential".
     gcs_slots: reads from the bucket at once, for the whole job. lease_ms: how long without progress until it expires.
-    upload_slots, download_slots: caps per node for this job; None means the node's own.
+    upload_slots, download_slots: caps per node for this job; None means the node's own. quorum: the part of the nodes
+    with which it is ready. gcs_budget: bytes out of the bucket that it must not pass; 0 means no budget.
     """
 
     job: str
@@ -101,6 +102,7 @@ class JobSpec:
     download_slots: int | None = None
     max_disputes: int = 2
     quorum: float = 1.0
+    gcs_budget: int = 0
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 
-from fdist_site.conf import parse_rate
 from fdist_site.local.figures import Figures, Links, read_figures
 from fdist_site.local.fleet import USER, LocalFleet, NodeOptions
 from fdist_site.local.payload import Payload, model_payload
@@ -27,7 +26,7 @@ from fdist_site.local.progress import Watcher
 from fdist_site.local.terminal import follow, summary
 from fdist_site.local.vitals import age, peak_memory
 from transfers.management.arguments import FdistCommand, size_argument
-from transfers.words import duration_text, size_text
+from transfers.words import duration_text, parse_rate, size_text
 
 BUCKET = "models"
 PREFIX = "demo-7b"

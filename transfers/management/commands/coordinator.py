@@ -24,6 +24,8 @@ class Command(FdistCommand):
   planner    enrols nodes that come later, wakes nodes that are quiet, gives a Redis that lost its data its jobs back
   reaper     ends transfers that stalled, declares silent nodes dead, every half second
   sampler    notes how fast open jobs move, for the charts of the pages
+  watcher    notices jobs that run and get nowhere
+  herald     tells webhooks what becomes of jobs
 
 By default all of them run, in threads of this process. Two coordinators may run for availability: one of each part
 works, the other stands by and takes over within seconds. SIGTERM ends it cleanly; jobs go on without a coordinator for

@@ -12,7 +12,7 @@ from transfers.errors import FdistError
 from transfers.links import get_links
 from transfers.management.arguments import FdistCommand, refuse, size_argument
 from transfers.management.watching import watch
-from transfers.planning.request import DEFAULT_GCS_SLOTS
+from transfers.planning.request import DEFAULT_GCS_SLOTS, POLICIES
 from transfers.words import count, size_text
 
 
@@ -40,6 +40,9 @@ examples:
         parser.add_argument("--upload-slots", type=int, help="uploads at once of a node, if less than its own")
         parser.add_argument("--download-slots", type=int, help="downloads at once of a node, if less than its own")
         parser.add_argument("--priority", type=int, default=0, help="a higher one goes first")
+        parser.add_argument("--policy", choices=POLICIES, default=POLICIES[0], help="which shard a node gets next")
+        parser.add_argument("--quorum", type=float, default=1.0, help="part of the nodes with which it is ready")
+        parser.add_argument("--bucket-budget", help="most to read from the bucket, such as 1.2x or 150GB")
         parser.add_argument("--wait", action="store_true", help="show progress until it ends; exit code 1 if it failed")
 
     def handle(self, *args: Any, **options: Any) -> str | None:
@@ -52,8 +55,12 @@ examples:
             "gcs_slots",
             "upload_slots",
             "download_slots",
+            "priority",
+            "policy",
+            "quorum",
+            "bucket_budget",
         )
-        request = {key: options[key] for key in (*asked, "priority")}
+        request = {key: options[key] for key in asked}
         request["nodes"] = self._selector(options)
         try:
             job = submission.submit(request)

@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('nodes', '0002_removal'),
-        ('transfers', '0003_groups'),
+        ('transfers', '0004_webhooks_and_limits'),
     ]
 
     operations = [
