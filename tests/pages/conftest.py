@@ -156,4 +156,4 @@ def log_in(page: Any, user: str = "ada") -> None:
     page.fill("#id_username", user)
     page.fill("#id_password", "correct-horse-battery")
     page.click("button[type=submit]")
-    page.wait_for_url("**/")
+    page.get_by_role("heading", name="Fleet").wait_for()

@@ -97,8 +97,8 @@ class Scene:
             )
 
     def stir(self, rate: float = 0.0, damage: float = 0.002) -> None:
-        """Lets the nodes go on until it is interrupted, each at about `rate` bytes a second (by default so that it takes
-        some minutes), with some of the shards damaged on their way."""
+        """Lets the nodes go on until it is interrupted, each at about `rate` bytes a second (by default, such that it
+        takes some minutes), with some of the shards damaged on their way."""
         paces = {name: self.random.uniform(0.5, 1.0) for name in self.names}
         for name in self.names[7::60]:
             paces[name] = 0.15

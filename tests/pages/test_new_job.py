@@ -43,7 +43,7 @@ def real(browser: Any, fleet: LocalFleet) -> Iterator[Any]:
     page.fill("#id_username", USER)
     page.fill("#id_password", fleet.password)
     page.keyboard.press("Enter")
-    page.wait_for_url("**/")
+    expect(page.get_by_role("heading", name="Fleet")).to_be_visible()
     yield page
     context.close()
     assert not problems

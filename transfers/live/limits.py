@@ -6,6 +6,7 @@ A card's rate is the best that was seen: the 95th percentile of what nodes send 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -17,6 +18,7 @@ from transfers.words import count, rate_text
 if TYPE_CHECKING:
     from transfers.live.picture import NodePicture
 
+TOP = 0.95  # the rank, of all nodes' rates, of what is taken for a card's: a single wrong figure counts for nothing
 NEAR = 0.8  # a node that takes this part of the bound is held back by its card
 FEW_LEFT = 0.2  # where at most this part of the nodes is not done, the others wait for these
 IDLE = 0.2  # this part of the nodes with nothing to do, though they need something
@@ -49,7 +51,7 @@ NOTHING = Limit()
 def best_rate(views: Iterable[NodeView], before: float) -> float:
     """The rate of one card, by what was seen: now, and before."""
     rates = sorted(max(view.rate_up, view.rate_down + view.rate_gcs) for view in views if view.state in UP)
-    seen = rates[int(0.95 * (len(rates) - 1))] if rates else 0.0
+    seen = rates[math.ceil(TOP * len(rates)) - 1] if rates else 0.0
     return max(seen, before * KEPT)
 
 

@@ -113,7 +113,7 @@ def nodes(request: HttpRequest) -> HttpResponse:
     if not asked["state"]:
         rows = rows.exclude(state=NodeState.REMOVED)
     try:
-        rows = NodeFilter({key: value for key, value in asked.items() if value}, rows).qs
+        rows = NodeFilter(request.GET, rows).qs
     except ValidationError as refused:
         error = " ".join(str(said) for said in cast("dict[str, list[object]]", refused.detail)["labels"])
     page = Paginator(rows.order_by("name"), PAGE_SIZE).get_page(request.GET.get("page"))
