@@ -24,6 +24,7 @@ from fdist_site.local.redis_server import RedisServer
 from tests.site_fixtures import KEY, Fleet
 from transfers.links import Links
 
+PATIENCE_MS = 20_000  # for what a busy machine shows late
 PROJECT = Path(__file__).resolve().parents[2]
 # Not the reaper: the nodes of these tests send no heartbeats, and it would declare them dead.
 PARTS = ["--part", "recorder", "--part", "planner", "--part", "sampler"]
@@ -120,8 +121,9 @@ def browser() -> Iterator[Any]:
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         pytest.skip("needs a browser: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
         yield found

@@ -25,6 +25,7 @@ SIZE = 192_000_000
 WIDTH = 1180
 MOST_HEIGHT = 1140
 MOST_BYTES = 150_000
+PATIENCE_MS = 60_000
 PART = 35.0  # per cent of a job that are there when its page is taken
 FLATTEN = """async (source) => {
   const image = new Image();
@@ -51,6 +52,7 @@ def main() -> None:
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         raise SystemExit("needs a browser: apt-get install chromium")
+    expect.set_options(timeout=PATIENCE_MS)
     IMAGES.mkdir(parents=True, exist_ok=True)
     capped = NodeOptions(rate=options.rate, gcs_rate=options.rate)
     with tempfile.TemporaryDirectory() as root, LocalFleet(Path(root), options=capped) as fleet:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -14,9 +13,9 @@ import redis
 from transfers.links import Links
 from transfers.live.limits import NOTHING, Limit, judge
 from transfers.live.readings import Readings
-from transfers.live.reasons import reason
+from transfers.live.reasons import SETTLED, explained
 from transfers.models import FINAL_STATES, Job, JobNode, JobNodeState, JobState, Transfer, TransferOutcome
-from transfers.scheduler.types import GCS, JobView, LeaseView, NodeView
+from transfers.scheduler.types import GCS, JobView
 
 if TYPE_CHECKING:
     from transfers.scheduler import Scheduler
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 BITMAPS_A_READ = 1000  # the rest follow with the next reads: one picture stays within some tens of milliseconds
 LATEST_FAULTS = 1000
 RATE_WEIGHT = 0.4  # of the newest figure in a smoothed rate
-SETTLED = {"done", "failed", "dead"}  # what a node may still be in a job that has ended; the others were stopped
 
 
 @dataclass(frozen=True)
@@ -172,7 +170,7 @@ def _from_scheduler(readings: Readings, job: Job, view: JobView, old: Picture | 
         bytes_gcs=max(view.bytes_gcs, job.bytes_from_gcs),
         bytes_peer=max(view.bytes_peer, job.bytes_from_peers),
         missing=view.missing,
-        nodes=_at_the_end(_explained(nodes, view, leases, fleet), state),
+        nodes=_at_the_end(explained(nodes, view, leases, fleet), state),
         bits=_bits(scheduler, job, nodes, old) if with_bits else {},
         transfers=transfers,
         damaged=_damaged(job) if with_bits else (),
@@ -181,27 +179,6 @@ def _from_scheduler(readings: Readings, job: Job, view: JobView, old: Picture | 
     if old is not None and old.limit.rate:
         rate = old.limit.rate + RATE_WEIGHT * (rate - old.limit.rate)
     return replace(picture, limit=judge(view, state, nodes, leases, fleet, rate, old.limit.node if old else 0.0))
-
-
-def _explained(
-    nodes: dict[str, NodePicture], view: JobView, leases: Sequence[LeaseView], fleet: Mapping[str, NodeView]
-) -> dict[str, NodePicture]:
-    """Nodes with why they are slower than others, for those of which nothing is said yet."""
-    sources: dict[str, list[str]] = {}
-    for lease in leases:
-        sources.setdefault(lease.node, []).append(lease.source)
-    rates = [node.rate for node in nodes.values() if node.rate]
-    usual = median(rates) if rates else 0.0
-    newest = max((each.seen for each in fleet.values()), default=0)
-
-    def explained(name: str, node: NodePicture) -> NodePicture:
-        if node.why or node.state in SETTLED:
-            return node
-        return replace(
-            node, why=reason(node.rate, node.held, usual, view, fleet[name], sources.get(name, ()), fleet, newest)
-        )
-
-    return {name: explained(name, node) for name, node in nodes.items()}
 
 
 def _damaged(job: Job) -> tuple[tuple[str, int], ...]:

@@ -1,14 +1,42 @@
-"""Why one node is slower than the others, in a few words."""
+"""Why nodes are slower than the others, each in a few words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from statistics import median
+from typing import TYPE_CHECKING
 
-from transfers.scheduler.types import GCS, JobView, NodeView
+from transfers.scheduler.types import GCS, JobView, LeaseView, NodeView
 from transfers.words import rate_text, size_text
 
+if TYPE_CHECKING:
+    from transfers.live.picture import NodePicture
+
+SETTLED = {"done", "failed", "dead"}  # what a node may still be in a job that has ended; the others were stopped
 SILENT_MS = 6000  # heartbeats come every second or two
 MUCH_SLOWER = 0.5  # of the median rate
+
+
+def explained(
+    nodes: Mapping[str, NodePicture], view: JobView, leases: Sequence[LeaseView], fleet: Mapping[str, NodeView]
+) -> dict[str, NodePicture]:
+    """Nodes with why they are slower than others, for those of which nothing is said yet."""
+    sources: dict[str, list[str]] = {}
+    for lease in leases:
+        sources.setdefault(lease.node, []).append(lease.source)
+    rates = [node.rate for node in nodes.values() if node.rate]
+    usual = median(rates) if rates else 0.0
+    newest = max((each.seen for each in fleet.values()), default=0)
+
+    def with_reason(name: str, node: NodePicture) -> NodePicture:
+        if node.why or node.state in SETTLED:
+            return node
+        return replace(
+            node, why=reason(node.rate, node.held, usual, view, fleet[name], sources.get(name, ()), fleet, newest)
+        )
+
+    return {name: with_reason(name, node) for name, node in nodes.items()}
 
 
 def reason(
