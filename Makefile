@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench scheduling lint format clean
+.PHONY: help setup demo test bench scheduling screenshots lint format clean
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "fdist needs Python 3.11 or newer; name one with: make PYTHON=python3.11")'
@@ -33,6 +33,9 @@ bench: $(READY) ## what an assignment costs the scheduler's Redis, beside a scri
 
 scheduling: $(READY) ## the tables of docs/scheduling.md: how near the scheduler comes to its bounds, by policy
 	@$(BIN)/python -m tests.bench.scheduling $(ARGS)
+
+screenshots: $(READY) ## docs/images anew: the pages of a real fleet in the middle of its work (needs Debian's chromium)
+	@$(BIN)/python -m tests.pages.screenshots $(ARGS)
 
 lint: $(READY) ## what CI checks beside the tests: style, types, layers
 	@$(BIN)/ruff check .

@@ -82,7 +82,7 @@ USE_TZ = True
 USE_I18N = False
 FORMAT_MODULE_PATH = "fdist_site.formats"
 LOGIN_URL = "login"
-LOGIN_REDIRECT_URL = "jobs"
+LOGIN_REDIRECT_URL = "fleet"
 LOGOUT_REDIRECT_URL = "login"
 
 TEMPLATES = [
@@ -93,6 +93,7 @@ TEMPLATES = [
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",
+                "django.template.context_processors.tz",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
             ],

@@ -10,10 +10,19 @@ from transfers import views
 admin.autodiscover()
 
 urlpatterns = [
-    path("", views.jobs, name="jobs"),
+    path("", views.fleet, name="fleet"),
+    path("events/", views.fleet_events, name="fleet-events"),
+    path("jobs/", views.jobs, name="jobs"),
+    path("jobs/new/", views.new_job, name="new-job"),
+    path("jobs/new/plan/", views.preview_job, name="preview-job"),
+    path("jobs/new/paths/", views.complete, name="complete-path"),
     path("jobs/<uuid:pk>/", views.job, name="job"),
     path("jobs/<uuid:pk>/events/", views.job_events, name="job-events"),
     path("jobs/<uuid:pk>/<slug:act>/", views.job_act, name="job-act"),
+    path("nodes/", views.nodes, name="nodes"),
+    path("nodes/<str:name>/", views.node, name="node"),
+    path("nodes/<str:name>/events/", views.node_events, name="node-events"),
+    path("nodes/<str:name>/<slug:act>/", views.node_act, name="node-act"),
     path("login/", auth_views.LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", auth_views.LogoutView.as_view(), name="logout"),
     path("api/<str:version>/", include("transfers.api.urls")),

@@ -36,7 +36,7 @@ def test_pages_need_a_log_in_and_the_permission(
 ) -> None:
     fleet.add("gpu-01")
     job = submission.submit({"source": payload})
-    pages = ["/", f"/jobs/{job.pk}/"]
+    pages = ["/", "/jobs/", f"/jobs/{job.pk}/"]
     for page in pages:
         assert client.get(page).status_code == 302
     client.force_login(viewer)
@@ -119,6 +119,6 @@ def test_jobs_are_listed_in_pages_and_by_state(client: Client, admin: AbstractUs
     for number in range(27):
         submission.submit({"source": payload, "name": f"job number {number}"})
     client.force_login(admin)
-    assert b"page 1 of 2" in client.get("/").content
-    assert b"job number 0<" in client.get("/", {"page": 2}).content
-    assert b"No job is failed" in client.get("/", {"state": "failed"}).content
+    assert b"page 1 of 2" in client.get("/jobs/").content
+    assert b"job number 0<" in client.get("/jobs/", {"page": 2}).content
+    assert b"No job is like this" in client.get("/jobs/", {"state": "failed"}).content

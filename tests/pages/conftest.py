@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,10 @@ from fdist_site.local.redis_server import RedisServer
 from tests.site_fixtures import KEY, Fleet
 from transfers.links import Links
 
+PATIENCE_MS = 20_000  # for what a busy machine shows late
 PROJECT = Path(__file__).resolve().parents[2]
+# Not the reaper: the nodes of these tests send no heartbeats, and it would declare them dead.
+PARTS = ["--part", "recorder", "--part", "planner", "--part", "sampler"]
 USERS = """
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
@@ -31,7 +35,7 @@ from knox.models import AuthToken
 users = get_user_model()
 ada = users.objects.create_superuser("ada", None, "correct-horse-battery")
 vic = users.objects.create_user("vic", None, "correct-horse-battery")
-vic.user_permissions.add(Permission.objects.get(codename="view_job"))
+vic.user_permissions.add(*Permission.objects.filter(codename__in=["view_job", "view_node"]))
 print(AuthToken.objects.create(ada)[1])
 """
 
@@ -45,6 +49,11 @@ class Site:
     links: Links
     fleet: Fleet
     session: requests.Session = field(default_factory=requests.Session)
+
+    def nodes(self, *names: str) -> None:
+        """Fresh starts of these nodes; those of earlier tests have been silent and may have been declared dead."""
+        self.fleet.epochs.clear()
+        self.fleet.add(*names)
 
     def submit(self, **fields: Any) -> str:
         """A job by the API; gives its id in hex."""
@@ -88,7 +97,7 @@ def site(local_processes: ProcessGroup, gcs: GcsServer, tmp_path_factory: pytest
     manage("migrate", "-v", "0")
     token = manage("shell", "-v", "0", "-c", USERS).strip().splitlines()[-1]
     manage("enrolment_key", "make", "tests", "--key-file", "/dev/stdin", input=KEY)
-    for name, words in (("web", ["--port", str(port)]), ("coordinator", [])):
+    for name, words in (("web", ["--port", str(port)]), ("coordinator", PARTS)):
         argv = [sys.executable, PROJECT / "manage.py", name, *words]
         local_processes.start(f"{name}-of-pages", argv, env=environment)
     gcs.bucket("pages")
@@ -112,8 +121,9 @@ def browser() -> Iterator[Any]:
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         pytest.skip("needs a browser: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
         yield found
@@ -126,11 +136,21 @@ def page(browser: Any, site: Site) -> Iterator[Any]:
     context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=site.url)
     found = context.new_page()
     problems: list[str] = []
-    found.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-    found.on("pageerror", lambda error: problems.append(str(error)))
+    watch_problems(found, problems)
     yield found
     context.close()
     assert not problems
+
+
+def watch_problems(page: Any, problems: list[str]) -> None:
+    """Gathers the console's errors, among them what the content security policy forbids, and what scripts threw."""
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+
+
+def address(job: str) -> str:
+    """Of a job's page, by its id in hex."""
+    return f"/jobs/{uuid.UUID(hex=job)}/"
 
 
 def log_in(page: Any, user: str = "ada") -> None:
@@ -138,4 +158,4 @@ def log_in(page: Any, user: str = "ada") -> None:
     page.fill("#id_username", user)
     page.fill("#id_password", "correct-horse-battery")
     page.click("button[type=submit]")
-    page.wait_for_url("**/")
+    page.get_by_role("heading", name="Fleet").wait_for()

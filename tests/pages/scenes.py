@@ -3,11 +3,15 @@
 Run with the environment of a site that has its tables and no coordinator (its reaper would find these nodes dead):
 
     python manage.py shell -c "from tests.pages.scenes import build; build(1000)"
+    python manage.py shell -c "from tests.pages.scenes import build; build(1000).stir()"     to go on until Ctrl-C
+
+With `stir`, the coordinator's parts "recorder" and "sampler" may run beside it.
 """
 
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -22,7 +26,7 @@ from transfers.links import Links, get_links
 from transfers.models import Job, JobNode, JobNodeState, JobState, Transfer, TransferOutcome
 from transfers.planning import JobRequest, Listing, SourceObject, parse_source, plan_job
 from transfers.publishing import publish
-from transfers.scheduler.types import Heartbeat, NodeInfo
+from transfers.scheduler.types import Assignment, Heartbeat, NodeInfo, Report
 
 MIB = 1024 * 1024
 TERABYTE = 10**12
@@ -37,6 +41,8 @@ class Scene:
         self.random = random.Random(7)
         self.names = [f"gpu-{number:04d}.rack-{number // 40:02d}.eu-west4" for number in range(count)]
         self.epochs: dict[str, int] = {}
+        self.still: set[str] = set()  # nodes that say nothing any more
+        self.work: dict[str, dict[str, tuple[Assignment, int, float]]] = {}  # node -> lease -> (it, bytes, begun)
 
     def register(self) -> None:
         if not EnrolmentKey.objects.filter(name="scene").exists():
@@ -84,10 +90,54 @@ class Scene:
             epoch = self.epochs[name]
             work = self.links.scheduler.next(name, epoch, [], want=2).assignments
             progress = {each.lease: self.random.randrange(64 * MIB) for each in work}
+            self.work[name] = {each.lease: (each, progress[each.lease], time.monotonic()) for each in work}
             rate = self.random.uniform(2e8, 9e8) if work else 0.0
             self.links.scheduler.heartbeat(
                 Heartbeat(name, epoch, progress=progress, disk_free=2 * TERABYTE, rate_down=rate, rate_up=rate)
             )
+
+    def stir(self, rate: float = 0.0, damage: float = 0.002) -> None:
+        """Lets the nodes go on until it is interrupted, each at about `rate` bytes a second (by default, such that it
+        takes some minutes), with some of the shards damaged on their way."""
+        paces = {name: self.random.uniform(0.5, 1.0) for name in self.names}
+        for name in self.names[7::60]:
+            paces[name] = 0.15
+        mean = rate or 12e9 / max(60, len(self.names) / 4)
+        last = time.monotonic()
+        while True:
+            now = time.monotonic()
+            for name in self.names:
+                if name not in self.still:
+                    self._turn(name, mean * paces[name], now - last, damage)
+            last = now
+            time.sleep(max(0.0, 1.0 - (time.monotonic() - now)))
+
+    def _turn(self, name: str, rate: float, seconds: float, damage: float) -> None:
+        epoch, mine = self.epochs[name], self.work.setdefault(name, {})
+        share = rate * seconds * self.random.uniform(0.8, 1.2) / max(1, len(mine))
+        reports, progress = [], {}
+        for lease, (each, amount, begun) in list(mine.items()):
+            amount = min(64 * MIB, int(amount + share))
+            mine[lease] = (each, amount, begun)
+            if amount < 64 * MIB:
+                progress[lease] = amount
+                continue
+            del mine[lease]
+            ms = max(1, int((time.monotonic() - begun) * 1000))
+            if each.source and self.random.random() < damage:
+                reports.append(Report(lease, "corrupt", bytes=amount, ms=ms, why="digest"))
+            else:
+                reports.append(Report(lease, "ok", crc32c=crc_of(each.shard), bytes=amount, ms=ms))
+        scheduler = self.links.scheduler
+        reply = scheduler.next(name, epoch, reports, want=max(0, 2 - len(mine)))
+        for each in (*reply.assignments, *scheduler.wait(name, 0, epoch)):
+            mine[each.lease] = (each, 0, time.monotonic())
+        for job in reply.finished:
+            scheduler.finish(job, name, epoch)
+        down = rate if mine else 0.0
+        scheduler.heartbeat(
+            Heartbeat(name, epoch, progress=progress, disk_free=2 * TERABYTE, rate_down=down, rate_up=down * 0.9)
+        )
 
     def fold(self) -> None:
         while events := self.links.scheduler.events(recorder.position(self.links.cell)):
@@ -141,7 +191,7 @@ FAULTS = {
 }
 
 
-def build(count: int, shards: int = 2000) -> None:
+def build(count: int, shards: int = 2000) -> Scene:
     """Jobs that ended, a pipeline and a mesh in the middle of their way, on `count` nodes."""
     scene = Scene(count, get_links())
     scene.register()
@@ -158,6 +208,7 @@ def build(count: int, shards: int = 2000) -> None:
     scene.begin(scene.names)
     for name in scene.names[5::23]:
         scene.links.scheduler.leave(name)
+        scene.still.add(name)
     for name in scene.names[11::31]:
         scene.links.scheduler.set_draining(name, True)
     if count > 6:
@@ -170,3 +221,4 @@ def build(count: int, shards: int = 2000) -> None:
     for job in (chain, mesh):
         scheduler = scene.links.scheduler
         reconcile(job, scheduler.job(job.id.hex), scheduler.job_nodes(job.id.hex))
+    return scene

@@ -15,6 +15,7 @@ from transfers.coordinator.loop import Loop, Part
 from transfers.coordinator.planner import Planner
 from transfers.coordinator.stalls import Watcher
 from transfers.links import Links
+from transfers.sampling import Sampler
 from transfers.webhooks.address import Allowed
 
 logger = logging.getLogger(__name__)
@@ -82,6 +83,7 @@ PARTS: dict[str, Callable[[Links], Part]] = {
     "recorder": Recorder,
     "planner": Planner,
     "reaper": Reaper,
+    "sampler": Sampler,
     "watcher": make_watcher,
     "herald": make_herald,
 }

@@ -4,7 +4,9 @@
  "names": ["gpu-01", ...],                       nodes that are new; their numbers go on from the last
  "nodes": [[number, state, held, position, why, rate], ...]      those that changed
  "bits": [[number, 1] or [number, "base64"] or [number, [shard, ...]], ...]     all, a bitmap, or what toggled
- "transfers": [[shard, number, source number or -1 for the bucket, bytes, ms], ...], "moving": how many in all}
+ "transfers": [[shard, number, source number or -1 for the bucket, bytes, ms], ...], "moving": how many in all
+ "flights": [number, source number, shard, ...],  the same of all of them, one after the other
+ "damaged": [[number, shard], ...]}               what arrived wrong; when that changed
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from transfers.live.picture import NodePicture, Picture, full_bitmap, summary
 from transfers.scheduler.types import GCS
 
 SHOWN_TRANSFERS = 200
+MOST_FLIGHTS = 3000
 TOGGLE_COST = 5  # characters of a shard's number in a list, roughly
 
 
@@ -64,7 +67,10 @@ class DeltaWriter:
             "job": summary(picture, None if full else old),
             "transfers": transfers,
             "moving": len(picture.transfers),
+            "flights": self._flights(picture),
         }
+        if old is None or full or old.damaged != picture.damaged:
+            message["damaged"] = [[number[node], shard] for node, shard in picture.damaged if node in number]
         if names:
             message["names"] = names
         if nodes := [[number[name], *_shown(picture.nodes[name])] for name in changed if name in picture.nodes]:
@@ -72,6 +78,13 @@ class DeltaWriter:
         if bits := self._bits(picture, None if full else old):
             message["bits"] = bits
         return message
+
+    def _flights(self, picture: Picture) -> list[int]:
+        found: list[int] = []
+        for transfer in picture.transfers[:MOST_FLIGHTS]:
+            if transfer.node in self.numbers:
+                found += (self.numbers[transfer.node], self.numbers.get(transfer.source, -1), transfer.shard)
+        return found
 
     def _bits(self, picture: Picture, old: Picture | None) -> list[list[Any]]:
         found: list[list[Any]] = []

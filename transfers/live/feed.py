@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import AsyncIterator, Iterator
 
 from django.db import connection
@@ -12,22 +11,22 @@ from django.db import connection
 from transfers.links import Links
 from transfers.live.happened import events_between
 from transfers.live.hub import END, Listener, hub_of
+from transfers.live.subjects import About
 
 KEEP_ALIVE_SECONDS = 15.0
 STREAM_SECONDS = 3600.0  # then the reader connects again, and has to be allowed again
 RETRY_MS = 2000
 
 
-async def stream(
-    links: Links, job: uuid.UUID | None, *, after: int | None = None, brief: bool = False
-) -> AsyncIterator[str]:
+async def stream(links: Links, about: About, *, after: int | None = None, brief: bool = False) -> AsyncIterator[str]:
     """Messages: "start" with everything, "update" with what changed, "happened" for each event of the record, "end".
 
-    job: None is the whole fleet. after: the last event that the reader saw; those since are told first. A reader that
-    gives none gets those from now on. brief: without what only a picture of everything needs.
+    about: a job's id, a node's name, or None for the whole fleet. after: the last event that the reader saw; those
+    since are told first. A reader that gives none gets those from now on. brief: without what only a picture of
+    everything needs.
     """
     hub = hub_of(links)
-    listener = hub.join(job, brief)
+    listener = hub.join(about, brief)
     until = time.monotonic() + STREAM_SECONDS
     begun = False
     try:
@@ -46,16 +45,16 @@ async def stream(
             begun = True
             # A reader that is cut off from here on comes back with the id that it has by then.
             yield f"id: {listener.position}\n{text}" if after is None else text
-            async for missed in _missed(links, job, listener, after):
+            async for missed in _missed(links, about, listener, after):
                 yield missed
     finally:
         hub.leave(listener)
 
 
-async def _missed(links: Links, job: uuid.UUID | None, listener: Listener, after: int | None) -> AsyncIterator[str]:
-    if after is None or after >= listener.position:
+async def _missed(links: Links, about: About, listener: Listener, after: int | None) -> AsyncIterator[str]:
+    if after is None or after >= listener.position or isinstance(about, str):
         return
-    pages = events_between(links.cell, job, after, listener.position)
+    pages = events_between(links.cell, about, after, listener.position)
     while (page := await asyncio.to_thread(_take, pages)) is not None:
         yield page
 

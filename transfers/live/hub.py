@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import logging
 import time
-import uuid
 from collections.abc import Sequence
 
 from django.db import Error as DatabaseError
@@ -17,8 +16,7 @@ from transfers.links import Links
 from transfers.live.encoding import Text, encode, encode_both
 from transfers.live.happened import MOST_EVENTS, Happened, events_since, last_event
 from transfers.live.readings import Readings
-from transfers.live.subjects import FleetSubject, JobSubject, Subject
-from transfers.models import Job
+from transfers.live.subjects import About, Gone, Subject, subject_of
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +53,7 @@ class Listener:
 class Feed:
     """A subject and who listens. joining: those who wait for their first message."""
 
-    def __init__(self, key: uuid.UUID | None, subject: Subject) -> None:
+    def __init__(self, key: About, subject: Subject) -> None:
         self.key = key
         self.subject = subject
         self.joining: set[Listener] = set()
@@ -75,7 +73,7 @@ class Feed:
                 self._start = None
         except DatabaseError as error:
             logger.warning("streams wait for the database subject=%s error=%s", self.key, error)
-        except Job.DoesNotExist:
+        except Gone:
             self.gone = True
         if self.joining and self._start is None and self.subject.seen:
             self._start = encode_both("start", self.subject.whole(), self.subject.bulky)
@@ -106,16 +104,16 @@ class Hub:
 
     def __init__(self, links: Links) -> None:
         self.links = links
-        self.feeds: dict[uuid.UUID | None, Feed] = {}  # by job; None is the fleet
+        self.feeds: dict[About, Feed] = {}
         self.position: int | None = None
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._due = 0.0
 
-    def join(self, job: uuid.UUID | None, brief: bool) -> Listener:
-        feed = self.feeds.get(job)
+    def join(self, about: About, brief: bool) -> Listener:
+        feed = self.feeds.get(about)
         if feed is None or feed.gone:
-            feed = self.feeds[job] = Feed(job, FleetSubject() if job is None else JobSubject(job))
+            feed = self.feeds[about] = Feed(about, subject_of(about))
         listener = Listener(feed, brief)
         feed.joining.add(listener)
         self._wake.set()
@@ -148,14 +146,15 @@ class Hub:
                     listener.put(END)
 
     async def _turn(self) -> None:
-        began = time.monotonic()
+        began, busy = time.monotonic(), time.thread_time()
         again = began >= self._due
         feeds = [feed for feed in self.feeds.values() if again or feed.joining]
         joined = {feed: list(feed.joining) for feed in feeds}
-        found, texts = await asyncio.to_thread(self._read, feeds, again)
+        found, texts, spent = await asyncio.to_thread(self._read, feeds, again)
         events = found or []
         if again:
-            spent = time.monotonic() - began
+            # Of the processor's time, not of the clock's: on a busy machine a turn takes long and costs no more.
+            spent += time.thread_time() - busy
             self._due = began + max(INTERVAL_SECONDS, spent / BUSY_PART)
         if events:
             self.position = events[-1].id
@@ -175,12 +174,15 @@ class Hub:
 
     def _read(
         self, feeds: Sequence[Feed], again: bool
-    ) -> tuple[list[Happened] | None, list[tuple[Text | None, Text | None]]]:
-        """The new events, None if they were not looked for or could not be read; and each feed's messages."""
+    ) -> tuple[list[Happened] | None, list[tuple[Text | None, Text | None]], float]:
+        """The new events, None if they were not looked for or could not be read; each feed's messages; and the
+        processor's seconds that it took."""
+        began = time.thread_time()
         try:
             events = self._new_events() if again else None
             readings = Readings(self.links.scheduler)
-            return events, [feed.look(self.links, readings, again) for feed in feeds]
+            texts = [feed.look(self.links, readings, again) for feed in feeds]
+            return events, texts, time.thread_time() - began
         finally:
             connection.close()  # this thread's; a stream that stays open must not hold one
 

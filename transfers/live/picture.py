@@ -11,20 +11,24 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 from transfers.links import Links
+from transfers.live.limits import NOTHING, Limit, judge
 from transfers.live.readings import Readings
-from transfers.models import FINAL_STATES, Job, JobNode, JobNodeState, JobState
+from transfers.live.reasons import SETTLED, explained
+from transfers.models import FINAL_STATES, Job, JobNode, JobNodeState, JobState, Transfer, TransferOutcome
 from transfers.scheduler.types import GCS, JobView
 
 if TYPE_CHECKING:
     from transfers.scheduler import Scheduler
 
 BITMAPS_A_READ = 1000  # the rest follow with the next reads: one picture stays within some tens of milliseconds
-SETTLED = {"done", "failed", "dead"}  # what a node may still be in a job that has ended; the others were stopped
+LATEST_FAULTS = 1000
+RATE_WEIGHT = 0.4  # of the newest figure in a smoothed rate
 
 
 @dataclass(frozen=True)
 class NodePicture:
-    """state: a word of the scheduler's or the record's. rate: bytes a second coming in. why: it waits, or failed."""
+    """state: a word of the scheduler's or the record's. rate: bytes a second coming in. why: it waits, failed, or is
+    slower than the others."""
 
     name: str
     state: str
@@ -66,6 +70,8 @@ class Picture:
     bits: Mapping[str, bytes] = field(default_factory=dict)
     transfers: tuple[TransferPicture, ...] = ()
     finished: float | None = None
+    damaged: tuple[tuple[str, int], ...] = ()  # node, shard: what arrived wrong and is, or was, fetched again
+    limit: Limit = NOTHING
     source_seen: bool = True  # False while the scheduler cannot be reached and the record is shown instead
 
     @property
@@ -91,11 +97,28 @@ class Picture:
     def done(self) -> int:
         return sum(node.state == "done" for node in self.nodes.values())
 
+    @property
+    def moved_gcs(self) -> int:
+        """Bytes that came out of the bucket, with those of transfers that are under way."""
+        return self.bytes_gcs + sum(each.bytes for each in self.transfers if each.source == GCS)
+
+    @property
+    def moved_peer(self) -> int:
+        return self.bytes_peer + sum(each.bytes for each in self.transfers if each.source != GCS)
+
     def rate_since(self, old: Picture | None) -> float:
         """Bytes a second, over all nodes, between an older picture and this one."""
+        return sum(self.rates_since(old))
+
+    def rates_since(self, old: Picture | None) -> tuple[float, float]:
+        """The same, out of the bucket and between nodes."""
         if old is None or self.at <= old.at:
-            return 0.0
-        return max(0.0, self.bytes_gcs + self.bytes_peer - old.bytes_gcs - old.bytes_peer) / (self.at - old.at)
+            return 0.0, 0.0
+        seconds = self.at - old.at
+        return (
+            max(0, self.moved_gcs - old.moved_gcs) / seconds,
+            max(0, self.moved_peer - old.moved_peer) / seconds,
+        )
 
 
 def read_picture(
@@ -134,23 +157,35 @@ def _from_scheduler(readings: Readings, job: Job, view: JobView, old: Picture | 
         rate = facts.rate_down + facts.rate_gcs if facts is not None and state == "moving" else 0.0
         why = row.why or faults.get(row.node, "")
         nodes[row.node] = NodePicture(row.node, state, row.held, row.position, why, rate)
+    leases = readings.leases.get(job.id.hex, [])
     now = int(time.time() * 1000)
     transfers = tuple(
         TransferPicture(lease.shard, lease.node, lease.source, lease.bytes, max(0, now - lease.started))
-        for lease in readings.leases.get(job.id.hex, ())
+        for lease in leases
     )
     state = shown_state(job, view)
-    picture = _base(job, state)
-    return replace(
-        picture,
+    picture = replace(
+        _base(job, state),
         error=job.error or view.reason,
         bytes_gcs=max(view.bytes_gcs, job.bytes_from_gcs),
         bytes_peer=max(view.bytes_peer, job.bytes_from_peers),
         missing=view.missing,
-        nodes=_at_the_end(nodes, state),
+        nodes=_at_the_end(explained(nodes, view, leases, fleet), state),
         bits=_bits(scheduler, job, nodes, old) if with_bits else {},
         transfers=transfers,
+        damaged=_damaged(job) if with_bits else (),
     )
+    rate = picture.rate_since(old)
+    if old is not None and old.limit.rate:
+        rate = old.limit.rate + RATE_WEIGHT * (rate - old.limit.rate)
+    return replace(picture, limit=judge(view, state, nodes, leases, fleet, rate, old.limit.node if old else 0.0))
+
+
+def _damaged(job: Job) -> tuple[tuple[str, int], ...]:
+    """Read by the index of what went wrong, which is short."""
+    rows = Transfer.objects.filter(job=job).exclude(outcome=TransferOutcome.DONE).order_by("-id")
+    wrong = rows.values_list("node__name", "shard", "outcome")[:LATEST_FAULTS]
+    return tuple((node, shard) for node, shard, outcome in wrong if outcome == TransferOutcome.CORRUPT)
 
 
 def shown_state(job: Job, view: JobView | None) -> str:
@@ -233,19 +268,19 @@ def full_bitmap(count: int) -> bytes:
     return b"\xff" * whole + (bytes([0xFF << (8 - rest) & 0xFF]) if rest else b"")
 
 
-def source_name(source: str) -> str:
-    return "bucket" if source == GCS else source
-
-
 def summary(picture: Picture, old: Picture | None) -> dict[str, Any]:
     """The figures of the job as a whole, as pages get them."""
+    gcs, peers = picture.rates_since(old)
     return {
         "state": picture.state,
         "error": picture.error,
         "elapsed": round(picture.elapsed, 1),
         "bytes_gcs": picture.bytes_gcs,
         "bytes_peer": picture.bytes_peer,
-        "rate": round(picture.rate_since(old)),
+        "rate": round(gcs + peers),
+        "rate_gcs": round(gcs),
+        "rate_peer": round(peers),
+        "limit": picture.limit.to_json(),
         "missing": picture.missing,
         "held": picture.shards_held,
         "done": picture.done,

@@ -1,4 +1,4 @@
-"""What a stream can be about: one job, or the whole fleet. Each keeps what it sent last, and tells what changed."""
+"""What a stream can be about: a job, a node, or the fleet. Each keeps what it sent last, and tells what changed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,19 @@ from transfers.links import Links
 from transfers.live.delta import DeltaWriter
 from transfers.live.fleet import read_fleet
 from transfers.live.fleet_delta import FleetWriter
+from transfers.live.node import read_node
 from transfers.live.picture import read_picture
 from transfers.live.readings import Readings
+from transfers.models import Job
 
 SETTLED_SECONDS = 1.0  # the recorder writes a job's last events within this time after its end
+
+
+About = uuid.UUID | str | None  # a job's id, a node's name, or the whole fleet
+
+
+class Gone(Exception):
+    """What a stream is about exists no longer."""
 
 
 class Subject(Protocol):
@@ -23,7 +32,7 @@ class Subject(Protocol):
     def bulky(self) -> tuple[str, ...]: ...
 
     def update(self, links: Links, readings: Readings) -> dict[str, Any]:
-        """Looks again; gives what changed. Raises Job.DoesNotExist, the database's errors."""
+        """Looks again; gives what changed. Raises Gone, the database's errors."""
 
     def whole(self) -> dict[str, Any]:
         """All of what it saw last."""
@@ -45,7 +54,11 @@ class JobSubject:
         self._writer = DeltaWriter()
 
     def update(self, links: Links, readings: Readings) -> dict[str, Any]:
-        return self._writer.next(read_picture(links, self._id, self._writer.sent, readings=readings))
+        try:
+            picture = read_picture(links, self._id, self._writer.sent, readings=readings)
+        except Job.DoesNotExist:
+            raise Gone from None
+        return self._writer.next(picture)
 
     def whole(self) -> dict[str, Any]:
         picture = self._writer.sent
@@ -91,3 +104,34 @@ class FleetSubject:
     @property
     def seen(self) -> bool:
         return self._writer.sent is not None
+
+
+class NodeSubject:
+    """Its messages are small, and each has everything."""
+
+    bulky: tuple[str, ...] = ()
+    ended = False
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._last: dict[str, Any] = {}
+
+    def update(self, links: Links, readings: Readings) -> dict[str, Any]:
+        found = read_node(links, self._name, readings)
+        if found is None:
+            raise Gone
+        self._last = found
+        return found
+
+    def whole(self) -> dict[str, Any]:
+        return self._last
+
+    @property
+    def seen(self) -> bool:
+        return bool(self._last)
+
+
+def subject_of(about: About) -> Subject:
+    if about is None:
+        return FleetSubject()
+    return NodeSubject(about) if isinstance(about, str) else JobSubject(about)

@@ -5,6 +5,7 @@ from transfers.models.event import JobEvent, JobEventKind
 from transfers.models.file import JobFile
 from transfers.models.job import Job, JobDocument
 from transfers.models.progress import JobNode
+from transfers.models.sample import RateSample
 from transfers.models.shard import Shard
 from transfers.models.states import (
     FINAL_STATES,
@@ -33,6 +34,7 @@ __all__ = [
     "JobNodeState",
     "JobState",
     "Policy",
+    "RateSample",
     "Shard",
     "StreamCursor",
     "Topology",

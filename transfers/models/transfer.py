@@ -37,6 +37,7 @@ class Transfer(models.Model):
         indexes = [
             models.Index(fields=["job", "-ended_at"], name="transfer_of_job"),
             models.Index(fields=["ended_at"], name="transfer_by_age"),
+            models.Index(fields=["job", "id"], condition=~Q(outcome="done"), name="transfer_gone_wrong"),
         ]
 
     def __str__(self) -> str:

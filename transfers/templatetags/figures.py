@@ -30,6 +30,16 @@ def took(start: datetime | None, end: datetime | None) -> str:
 
 
 @register.filter
-def percent(part: int, whole: int) -> int:
+def percent(part: float, whole: float) -> int:
     """Rounded down: 100 means all of it."""
-    return 100 * part // whole if whole else 0
+    return int(100 * part // whole) if whole else 0
+
+
+@register.filter
+def duration(seconds: float) -> str:
+    return duration_text(seconds)
+
+
+@register.filter
+def milliseconds(value: int) -> str:
+    return duration_text(value / 1000)

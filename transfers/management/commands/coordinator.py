@@ -23,6 +23,7 @@ class Command(FdistCommand):
   recorder   writes what the scheduler reports into the database
   planner    enrols nodes that come later, wakes nodes that are quiet, gives a Redis that lost its data its jobs back
   reaper     ends transfers that stalled, declares silent nodes dead, every half second
+  sampler    notes how fast open jobs move, for the charts of the pages
   watcher    notices jobs that run and get nowhere
   herald     tells webhooks what becomes of jobs
 

@@ -1,33 +1,46 @@
 // The live page of a job: follows its events (see transfers/live/delta.py) and draws what they say.
+import { RateChart } from "./chart.js";
+import { buttons, count, onceAFrame, onNewColours, part, write } from "./dom.js";
+import { EventList } from "./eventlist.js";
+import { Flow } from "./flow.js";
+import { NodeList, drawTransfers, drawWaiting } from "./nodelist.js";
 import { ShardMap } from "./shardmap.js";
+import { follow } from "./stream.js";
 import { duration, rate, size } from "./words.js";
 
-const FIRST_ROWS = 30;
-const MORE_ROWS = 100;
-const SHOWN_WAITING = 60;
-const ORDER = { moving: 0, waiting: 1, ready: 2, enrolled: 3, stopped: 4, failed: 5, dead: 6, done: 7 };
-const OUT = 5; // states from here on make no more progress
 const RATE_WEIGHT = 0.4; // of the newest figure in the smoothed rate
+const ENDED = ["complete", "failed", "cancelled"];
 
-const root = document.getElementById("job");
-const part = (id) => document.getElementById(id);
+const root = part("job");
 const shardCount = Number(root.dataset.shards);
 const payload = Number(root.dataset.size);
+const pipeline = root.dataset.topology === "pipeline";
 
 let nodes = []; // {name, state, held, position, why, rate}
 let job = {};
-let transfers = [];
+let transfers = []; // [shard, to, from or -1 for the bucket, bytes, ms]
+let flights = []; // to, from, shard of all transfers, one after the other
+let damaged = [];
 let moving = 0;
 let smoothed = 0;
-let shownRows = FIRST_ROWS;
-const map = new ShardMap(part("map"), shardCount);
+let smoothedBucket = 0;
+let chart = null;
+const map = new ShardMap(part("map"), part("copies"), shardCount);
 map.reserve(Number(root.dataset.nodes));
-const acts = document.querySelectorAll(".acts form");
-const count = (number) => number.toLocaleString("en");
+const list = new NodeList(schedule, shardCount);
+const flow = new Flow(part("flow"), part("flow-note"), pipeline, shardCount);
+const events = new EventList(part("events"), part("no-events"), JSON.parse(part("happened").textContent));
+const show = buttons(document.querySelectorAll(".acts form"));
+const redraw = onceAFrame(draw);
+
+function schedule() {
+  if (job.state) redraw(); // nothing to show before the first message
+}
 
 function take(message, whole) {
   if (whole) {
     nodes = [];
+    damaged = [];
     map.clear();
   }
   for (const name of message.names ?? []) {
@@ -38,193 +51,102 @@ function take(message, whole) {
     Object.assign(nodes[number], { state, held, position, why, rate: speed });
   }
   for (const [number, change] of message.bits ?? []) map.set(number, change);
+  damaged = message.damaged ?? damaged;
   job = message.job;
   transfers = message.transfers;
+  flights = message.flights ?? [];
   moving = message.moving;
-  if (!whole) smoothed += RATE_WEIGHT * (job.rate - smoothed);
+  if (whole) {
+    smoothed = job.limit[1];
+  } else {
+    smoothed += (smoothed ? RATE_WEIGHT : 1) * (job.rate - smoothed);
+    smoothedBucket += (smoothedBucket ? RATE_WEIGHT : 1) * (job.rate_gcs - smoothedBucket);
+    if (!ENDED.includes(job.state) && !job.stale) {
+      chart.add(Date.now() / 1000, smoothed, smoothedBucket, job.limit[0] || null);
+    }
+  }
   schedule();
 }
 
-// --- drawing: once a frame at most, whatever arrives
-let waitingForFrame = false;
-function schedule() {
-  if (waitingForFrame || !job.state) return; // nothing to show before the first message
-  waitingForFrame = true;
-  requestAnimationFrame(() => {
-    waitingForFrame = false;
-    draw();
-  });
-}
-
 function draw() {
+  const order = rowOrder();
   drawFigures();
-  drawNodes();
-  drawTransfers();
-  drawWaiting();
-  map.draw(transfers.map(([shard, to]) => [to, shard]), rowOrder());
+  drawLimit();
+  list.draw(nodes);
+  drawTransfers(transfers, nodes, moving);
+  drawWaiting(nodes);
+  const cells = [];
+  for (let at = 0; at < flights.length; at += 3) cells.push([flights[at], flights[at + 2]]);
+  map.draw(cells, damaged, order, ENDED.includes(job.state));
+  flow.draw(nodes, flights, order);
 }
 
 function drawFigures() {
-  const ended = ["complete", "failed", "cancelled"].includes(job.state);
+  const ended = ENDED.includes(job.state);
   const wanted = nodes.length * shardCount;
   const done = wanted ? job.held / wanted : 0;
-  part("state").textContent = job.state;
+  write(part("state"), job.state);
   part("state").className = `state ${job.state}`;
-  part("error").textContent = job.error;
+  write(part("error"), job.error);
   part("error").hidden = !job.error;
   part("progress").value = done;
-  part("part").textContent = `${(Math.floor(done * 1000) / 10).toFixed(1)} %`;
-  part("done").textContent = `${count(job.done)} of ${count(nodes.length)}`;
-  part("rate").textContent = ended ? "-" : rate(smoothed);
-  part("left").textContent = ended || smoothed <= 0 ? "-" : duration(((1 - done) * nodes.length * payload) / smoothed);
-  part("elapsed").textContent = duration(job.elapsed);
-  part("bucket").textContent = `${size(job.bytes_gcs)} (${(job.bytes_gcs / payload).toFixed(2)} x)`;
-  part("peers").textContent = size(job.bytes_peer);
+  part("progress").className = `wide ${job.state}`;
+  write(part("part"), `${(Math.floor(done * 1000) / 10).toFixed(1)} %`);
+  write(part("done"), count(job.done));
+  write(part("of-nodes"), ` of ${count(nodes.length)}`);
+  write(part("rate"), ended ? "-" : rate(smoothed));
+  write(part("left"), ended || smoothed <= 1 ? "-" : duration(((1 - done) * nodes.length * payload) / smoothed));
+  write(part("elapsed"), duration(job.elapsed));
+  write(part("bucket"), size(job.bytes_gcs));
+  write(part("amplification"), ` ${(job.bytes_gcs / payload).toFixed(2)} x`);
+  write(part("peers"), size(job.bytes_peer));
   part("unmapped").hidden = !job.unmapped;
-  part("unmapped").textContent = `Which shards ${count(job.unmapped)} of the nodes hold is not known.`;
-  if (job.stale) part("link").textContent = "the scheduler cannot be reached; this is the record";
-  for (const form of acts) form.hidden = !form.dataset.states.split(" ").includes(job.state);
+  write(part("unmapped"), `Which shards ${count(job.unmapped)} of the nodes hold is not known.`);
+  part("stale").hidden = !job.stale;
+  part("repairs").hidden = !damaged.length;
+  write(part("repairs"), `${count(damaged.length)} arrived damaged and ${damaged.length === 1 ? "is" : "are"} fetched again.`);
+  show(job.state);
+}
+
+// How near to what the network could carry, and what binds now.
+function drawLimit() {
+  const [bound, now, binds, why] = job.limit;
+  const live = job.state === "running" && bound > 0;
+  part("gauge").value = live ? Math.min(1, now / bound) : 0;
+  write(part("limit-part"), live ? `${Math.round((100 * now) / bound)} %` : "-");
+  write(part("limit-of"), live ? `${rate(now)} of ${rate(bound)}` : ENDED.includes(job.state) ? "The job has ended." : "Nothing moves.");
+  write(part("binds"), live ? binds || "nothing stands out" : "-");
+  part("binds").className = `binds ${live && binds ? "named" : ""}`;
+  write(part("binds-why"), live ? why : "");
 }
 
 function rowOrder() {
   const numbers = nodes.map((_, number) => number);
-  if (root.dataset.topology === "pipeline") {
-    return numbers.sort((a, b) => (nodes[a].position ?? 1e9) - (nodes[b].position ?? 1e9));
-  }
+  if (pipeline) return numbers.sort((a, b) => (nodes[a].position ?? 1e9) - (nodes[b].position ?? 1e9));
   return numbers.sort((a, b) => (nodes[a].name < nodes[b].name ? -1 : 1));
 }
 
-function drawNodes() {
-  const counts = {};
-  for (const node of nodes) counts[node.state] = (counts[node.state] ?? 0) + 1;
-  const states = Object.keys(counts).sort((a, b) => (ORDER[a] ?? 3) - (ORDER[b] ?? 3));
-  part("counts").textContent = states.map((state) => `${count(counts[state])} ${state}`).join(", ");
-  const state = part("show").value;
-  const text = part("search").value.trim().toLowerCase();
-  const rows = nodes
-    .filter((node) => (!state || node.state === state) && (!text || node.name.includes(text)))
-    .sort((a, b) => rank(a) - rank(b) || a.held - b.held || (a.name < b.name ? -1 : 1));
-  fill(part("nodes"), rows.slice(0, shownRows), makeRow, drawRow);
-  part("more").hidden = rows.length <= shownRows;
-  part("more").textContent = `Show more (${count(rows.length - shownRows)} left)`;
-}
-
-// Nodes that go on come first, the slowest of them at the top; those that are out of it follow, those that are done last.
-function rank(node) {
-  const order = ORDER[node.state] ?? 3;
-  return order < OUT ? 0 : order;
-}
-
-function drawWaiting() {
-  const reasons = new Map();
-  for (const node of nodes) {
-    if (node.state === "waiting") reasons.set(node.why, [...(reasons.get(node.why) ?? []), node.name]);
-  }
-  const groups = [...reasons].sort((a, b) => b[1].length - a[1].length);
-  fill(part("waiting"), groups, makeGroup, (item, [why, names]) => {
-    write(item.children[0], `${count(names.length)} ${names.length === 1 ? "node" : "nodes"}: ${why}`);
-    const left = names.length - SHOWN_WAITING;
-    const chips = left > 0 ? [...names.slice(0, SHOWN_WAITING), `and ${count(left)} more`] : names;
-    fill(item.children[1], chips, () => document.createElement("li"), write);
-  });
-  part("nobody").hidden = groups.length > 0;
-}
-
-function makeGroup() {
-  const item = document.createElement("li");
-  const chips = document.createElement("ul");
-  chips.className = "chips";
-  item.append(document.createElement("p"), chips);
-  return item;
-}
-
-function makeRow() {
-  const row = document.createElement("li");
-  for (const name of ["name", "bar", "part", "state", "rate", "why"]) {
-    const cell = document.createElement(name === "bar" ? "progress" : "span");
-    cell.className = name;
-    row.append(cell);
-  }
-  row.children[1].max = shardCount;
-  row.children[2].classList.add("number");
-  row.children[4].classList.add("number", "muted");
-  row.children[5].classList.add("muted", "small");
-  return row;
-}
-
-function drawRow(row, node) {
-  const [name, bar, done, state, speed, why] = row.children;
-  write(name, node.position === null ? node.name : `${node.position + 1}. ${node.name}`);
-  name.title = node.name;
-  bar.value = node.held;
-  bar.setAttribute("aria-label", `${node.name}: ${node.held} of ${shardCount} shards`);
-  write(done, `${Math.floor((100 * node.held) / shardCount)} %`);
-  write(state, node.state);
-  state.className = `state ${node.state}`;
-  write(speed, node.rate ? rate(node.rate) : "");
-  write(why, node.why);
-  why.hidden = !node.why;
-}
-
-function drawTransfers() {
-  part("moving").textContent = moving > transfers.length ? `${transfers.length} of ${count(moving)}` : `${moving}`;
-  const nameOf = (number) => (number < 0 ? "bucket" : nodes[number].name);
-  fill(part("transfers"), transfers, makeTransfer, (row, [shard, to, from, bytes, ms]) => {
-    const texts = [String(shard), nameOf(from), nameOf(to), size(bytes), duration(ms / 1000)];
-    texts.forEach((text, column) => write(row.children[column], text));
-    row.children[1].title = texts[1];
-    row.children[2].title = texts[2];
-  });
-}
-
-function makeTransfer() {
-  const row = document.createElement("tr");
-  for (let column = 0; column < 5; column += 1) row.append(document.createElement("td"));
-  for (const column of [0, 3, 4]) row.children[column].className = "number";
-  for (const column of [1, 2]) row.children[column].className = "node";
-  return row;
-}
-
-// Keeps the elements that are there and changes only what differs: thousands of updates cost little.
-function fill(parent, items, make, update) {
-  while (parent.children.length > items.length) parent.lastElementChild.remove();
-  while (parent.children.length < items.length) parent.append(make());
-  items.forEach((item, index) => update(parent.children[index], item));
-}
-
-function write(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
-part("show").addEventListener("change", schedule);
-part("search").addEventListener("input", schedule);
-part("more").addEventListener("click", () => {
-  shownRows += MORE_ROWS;
-  schedule();
-});
-for (const form of acts) {
-  form.addEventListener("submit", (event) => {
-    if (form.dataset.ask && !confirm(form.dataset.ask)) event.preventDefault();
-  });
-}
 new ResizeObserver(schedule).observe(part("map").parentElement);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+onNewColours(() => {
   map.readColours();
+  flow.readColours();
   schedule();
 });
 
-// --- the stream
-const events = new EventSource(root.dataset.events);
-events.addEventListener("start", (event) => {
-  part("link").textContent = "live";
-  take(JSON.parse(event.data), true);
-});
-events.addEventListener("update", (event) => take(JSON.parse(event.data), false));
-events.addEventListener("end", () => {
-  events.close();
-  part("link").textContent = "";
-});
-events.addEventListener("error", () => {
-  const closed = events.readyState === EventSource.CLOSED;
-  part("link").textContent = closed ? "no longer live: reload the page" : "connection lost, trying again";
+addEventListener("DOMContentLoaded", () => {
+  const [times, bucket, peers] = JSON.parse(part("series").textContent);
+  chart = new RateChart(
+    part("chart"),
+    [
+      { label: "all", colour: "chart-peers" },
+      { label: "out of the bucket", colour: "chart-bucket" },
+      { label: "network's bound", colour: "chart-bound", line: true, dash: [5, 5] },
+    ],
+    [times, bucket.map((value, index) => value + peers[index]), bucket, times.map(() => null)],
+  );
+  follow(root.dataset.events, {
+    start: (message) => take(message, true),
+    update: (message) => take(message, false),
+    happened: (event) => events.add(event),
+  });
 });
