@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fdist_site import conf
+from transfers.words import parse_rate
 
 REQUIRED = {"FDIST_NODE_NAME": "gpu-07", "FDIST_DATA_DIR": "/data", "FDIST_ENROLMENT_KEY": "fdk_x"}
 
