@@ -14,7 +14,7 @@ from typing import Any
 from fdist_site.local.fleet import LocalFleet, NodeOptions
 from fdist_site.local.processes import wait_until
 from tests.bench.fleet.namespaces import Namespaces
-from tests.bench.fleet.rig import PIECE, Rig, cpu_seconds
+from tests.bench.fleet.rig import PIECE, Rig, cpu_seconds, wait_for
 from tests.bench.fleet.scenario import Result, Scenario
 from tests.bench.fleet.watch import Watch
 from transfers.scheduler import Scheduler
@@ -85,10 +85,11 @@ class Ours:
         with Watch(rig.net, list(range(scenario.nodes)), wire, scenario.rate, faults[scenario.fault]) as watch:
             job = fleet.submit(f"gs://{BUCKET}/payload/", topology, destination=topology, **options)
             judged = {self.names[node] for node in scenario.judged}
-            wait_until(lambda: judged <= set(done_times(fleet.scheduler, job)), 300, f"{len(judged)} nodes to be done")
+            times = DoneTimes(fleet.scheduler, "0")
+            wait_for(lambda: judged <= set(times.read(job)), f"{len(judged)} nodes to be done")
         cpu = sum(cpu_seconds(pid) - before[name] for name, pid in pids.items())
         copies = (rig.net.sent(rig.origin) - sent) * rig.share / scenario.size
-        done = done_times(fleet.scheduler, job)
+        done = times.read(job)
         seconds = {node: done[name] for node, name in enumerate(self.names) if name in done}
         self._compare(judged, topology)
         notes = [f"{view.bytes_gcs / view.size:.3f} copies by the scheduler" if (view := fleet.scheduler.job(job)) else ""]
@@ -148,19 +149,29 @@ def put_files(fleet: LocalFleet, files: list[Path], prefix: str) -> None:
             fleet.gcs.put_stream(BUCKET, f"{prefix}/{path.name}", path.stat().st_size, pieces)
 
 
-def done_times(scheduler: Scheduler, job: str) -> Mapping[str, float]:
-    """Seconds from a job's creation until each node's files were in place, by the scheduler's clock."""
-    created, done, cursor = 0, {}, "0"
-    while events := scheduler.events(cursor, count=5000):
-        for event in events:
-            if event.fields.get("job") != job:
-                continue
-            if event.kind == "job_created":
-                created = created or event.at
-            elif event.kind == "node_done":
-                done[event.fields["node"]] = event.at
-        cursor = events[-1].cursor
-    return {node: (at - created) / 1000 for node, at in done.items()}
+class DoneTimes:
+    """When each node had a job's files in place: seconds from the job's creation, by the scheduler's clock.
+
+    Follows the scheduler's events from `cursor` on, so that asking again costs little.
+    """
+
+    def __init__(self, scheduler: Scheduler, cursor: str) -> None:
+        self.seconds: dict[str, float] = {}
+        self._scheduler = scheduler
+        self._cursor = cursor
+        self._created = 0
+
+    def read(self, job: str) -> dict[str, float]:
+        while events := self._scheduler.events(self._cursor, count=5000):
+            for event in events:
+                if event.fields.get("job") != job:
+                    continue
+                if event.kind == "job_created":
+                    self._created = self._created or event.at
+                elif event.kind == "node_done":
+                    self.seconds[event.fields["node"]] = (event.at - self._created) / 1000
+            self._cursor = events[-1].cursor
+        return self.seconds
 
 
 def handovers(log: Path, job: str) -> list[Mapping[str, str]]:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from tests.bench.fleet.scenario import Scenario
 PIECE = 1024 * 1024
 LARGEST_FILE = 256 * 10**6
 PROBE_SECONDS = 3.0
+LOOK_SECONDS = 0.25
 MEMORY = Path("/dev/shm")  # noqa: S108  (no disk is to be measured)
 
 
@@ -119,6 +120,10 @@ def cpu_seconds(pid: int) -> float:
     return own + sum(cpu_seconds(int(child)) for child in children)
 
 
-def wait_for(seconds: float) -> None:
-    """Let the machine come to rest between two runs."""
-    time.sleep(seconds)
+def wait_for(condition: Callable[[], bool], what: str, timeout: float = 300.0) -> None:
+    """Return when the condition holds, looking seldom, since the processor is what is scarce."""
+    give_up = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > give_up:
+            raise RuntimeError(f"waited {timeout:.0f} s in vain for {what}")
+        time.sleep(LOOK_SECONDS)
