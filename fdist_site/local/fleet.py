@@ -35,8 +35,8 @@ class NodeOptions:
 
     rate: str = ""
     gcs_rate: str = ""
-    upload_slots: int = 2
-    download_slots: int = 2
+    upload_slots: int = 6
+    download_slots: int = 6
     gcs_slots: int = 2
     heartbeat_seconds: float = 1.0
     log_level: str = "info"

@@ -333,6 +333,7 @@ class Drain:
             return
         with self._lock:
             self._running[key] = transfer
+        self._mover.expect(transfer)
         self._movers.submit(lambda: self._carry(transfer))
 
     def _carry(self, transfer: Transfer) -> None:

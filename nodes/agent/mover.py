@@ -114,9 +114,17 @@ class Mover:
         self._bucket_opens = 0.0  # before this moment nobody asks the bucket
         self._lock = threading.Lock()
 
+    def expect(self, transfer: Transfer) -> None:
+        """`carry` follows, in another thread."""
+        self._line(transfer).turns.queue(transfer)
+
     def carry(self, transfer: Transfer) -> None:
         """Move the shard; afterwards `transfer.ending` says how that went."""
-        ending = self._outcome(transfer)
+        line = self._line(transfer)
+        try:
+            ending = self._outcome(transfer)
+        finally:
+            line.turns.leave(transfer)
         transfer.end(ending)
         self._log(transfer, ending)
 
@@ -171,6 +179,9 @@ class Mover:
             store.mark_verified(shard, crc)
         return Ending("ok", crc=crc)
 
+    def _line(self, transfer: Transfer) -> Line:
+        return self._bucket_line if transfer.from_gcs else self._peer_line
+
     @staticmethod
     def _disagrees(transfer: Transfer, crc: int) -> bool:
         """Whether the digest is known, now that the bytes are here, and another. What confirms is itself the proof."""
@@ -181,7 +192,7 @@ class Mover:
         """The digest of the shard after its bytes from `offset` on have been brought here."""
         writer = transfer.job.store.writer(transfer.shard, offset)
         transfer.received = offset
-        line = self._bucket_line if transfer.from_gcs else self._peer_line
+        line = self._line(transfer)
         try:
             if not writer.remaining:
                 return writer.finish()

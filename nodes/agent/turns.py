@@ -29,11 +29,17 @@ class Turns:
         self._surplus = 0  # transfers that flow without a turn, because they had waited for too long
         self._lead = FIRST_LEAD
 
+    def queue(self, transfer: Transfer) -> None:
+        """Stand in line: turns go in the order in which the scheduler gave the transfers."""
+        with self._changed:
+            self._queue.append(transfer)
+
     def take(self, transfer: Transfer) -> None:
         """Wait for the turn of `transfer`, or until it is stopped. Whose turn it was is its `follows`."""
         give_up = time.monotonic() + PATIENCE
         with self._changed:
-            self._queue.append(transfer)
+            if transfer not in self._queue:
+                self._queue.append(transfer)
             while not (self._free and self._queue[0] is transfer) and not transfer.stopped():
                 now = time.monotonic()
                 if now >= give_up or self._queue[0] is transfer and self._is_kept_waiting(now):
@@ -60,6 +66,9 @@ class Turns:
     def leave(self, transfer: Transfer) -> None:
         """The next one may ask. Does nothing for a transfer that has left its turn already."""
         with self._changed:
+            if transfer in self._queue:
+                self._queue.remove(transfer)
+                self._changed.notify_all()
             if transfer.asked is None or transfer.left_at is not None:
                 return
             transfer.left_at = time.monotonic()

@@ -59,9 +59,12 @@ class UploadSlots:
             self._changed.notify_all()
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
+    def taken(self, *, in_turn: bool) -> Iterator[None]:
+        """in_turn: wait for another transfer's end in the last slot. Not for a shard that is itself still on its way:
+        it is as fast as it comes, and what it waits for may stand behind it."""
         with self._changed:
-            self._changed.wait_for(lambda: self._running < max(self._count - 1, 1), _TURN_SECONDS)
+            if in_turn:
+                self._changed.wait_for(lambda: self._running < max(self._count - 1, 1), _TURN_SECONDS)
             if not self._changed.wait_for(lambda: self._running < self._count, _SLOT_SECONDS):
                 raise Refusal(503, f"this node serves {self._running} transfers and may serve {self._count}")
             self._running += 1

@@ -51,15 +51,20 @@ class JobPlan:
 
 def plan_job(request: JobRequest, listing: Listing, nodes: Sequence[NodeFacts]) -> JobPlan:
     """The plan of what was asked; raises PlanError for the first thing that cannot work."""
-    layout, origins = _from_manifest(request, listing) if listing.manifest else _from_objects(request, listing)
     destination = listing.uri.folder if request.destination is None else request.destination
     check_destination(destination)
     chosen = choose_nodes(request.nodes, nodes)
+    if listing.manifest:
+        layout, origins = _from_manifest(request, listing)
+    else:
+        layout, origins = _from_objects(request, listing, len(chosen))
     check_room(chosen, layout.size)
     return JobPlan(request, layout, destination, tuple(node.name for node in chosen), origins)
 
 
-def _from_objects(request: JobRequest, listing: Listing) -> tuple[Layout, tuple[OriginObject | None, ...]]:
+def _from_objects(
+    request: JobRequest, listing: Listing, nodes: int
+) -> tuple[Layout, tuple[OriginObject | None, ...]]:
     uri = listing.uri
     # Consoles make empty objects that end with "/" to show a folder; they are no files.
     found = sorted((item for item in listing.objects if not item.name.endswith("/")), key=lambda item: item.name)
@@ -74,7 +79,7 @@ def _from_objects(request: JobRequest, listing: Listing) -> tuple[Layout, tuple[
         raise PlanError("source", f"{uri} holds {count(len(found), 'object')} and not one byte")
     files = tuple(PayloadFile(item.name.removeprefix(base), item.size, item.crc32c) for item in found)
     _check_lengths(files)
-    return Layout(origins, files, choose_shard_size(request.shard_size, size)), origins
+    return Layout(origins, files, choose_shard_size(request.shard_size, size, nodes)), origins
 
 
 def _from_manifest(request: JobRequest, listing: Listing) -> tuple[Layout, tuple[OriginObject | None, ...]]:

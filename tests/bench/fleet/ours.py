@@ -81,6 +81,8 @@ class Ours:
         wire = scenario.size * scenario.nodes / rig.share
         pids = {name: fleet.group.processes[name].pid for name in self.names}
         before = {name: cpu_seconds(pid) for name, pid in pids.items()}
+        helpers = {name: process.pid for name, process in fleet.group.processes.items() if name not in pids}
+        helped = {name: cpu_seconds(pid) for name, pid in helpers.items()}
         sent = rig.net.sent(rig.origin)
         with Watch(rig.net, list(range(scenario.nodes)), wire, scenario.rate, faults[scenario.fault]) as watch:
             job = fleet.submit(f"gs://{BUCKET}/payload/", topology, destination=topology, **options)
@@ -94,9 +96,11 @@ class Ours:
         self._compare(judged, topology)
         notes = [f"{view.bytes_gcs / view.size:.3f} copies by the scheduler" if (view := fleet.scheduler.job(job)) else ""]
         notes.append(self.gaps(job))
+        spent = ", ".join(f"{name} {cpu_seconds(pid) - helped[name]:.1f}" for name, pid in helpers.items())
+        notes.append(f"CPU s in all of {spent}")
         if scenario.fault == "cut":
             rig.net.join(scenario.nodes - 1)
-        self._clear(job, topology)
+        self.clear(job, topology)
         return Result(f"fdist {topology}", seconds, copies, cpu, watch.longest_pause, "; ".join(filter(None, notes)))
 
     def gaps(self, job: str) -> str:
@@ -119,7 +123,7 @@ class Ours:
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(check, sorted(names)))
 
-    def _clear(self, job: str, topology: str) -> None:
+    def clear(self, job: str, topology: str) -> None:
         """Purge the job, so that the next run starts from nothing."""
         if self.fleet.job(job)["state"] not in ("complete", "failed", "cancelled"):
             self.fleet.api("POST", f"jobs/{job}/cancel/")

@@ -26,15 +26,15 @@ MEMORY = Path("/dev/shm")  # noqa: S108  (no disk is to be measured)
 class Rig:
     """`nodes` hosts, and one more for the origin, whose number is `origin`.
 
-    root: a directory in memory, one folder a host and one for the payload.
+    root: a directory in memory, one folder a host and one for the payload. net: the hosts; new namespaces by default.
     """
 
-    def __init__(self, root: Path, nodes: int, size: int) -> None:
+    def __init__(self, root: Path, nodes: int, size: int, net: Namespaces | None = None) -> None:
         self.root = root
         self.nodes = nodes
         self.size = size
         self.origin = nodes
-        self.net = Namespaces("bench", nodes + 1, 0)
+        self.net = net or Namespaces("bench", nodes + 1, 0)
         self.group = ProcessGroup(root / "logs")
         self.payload = root / "payload"
         self.files = make_payload(self.payload, size)
