@@ -42,7 +42,7 @@ class Turns:
                 self._queue.append(transfer)
             while not (self._free and self._queue[0] is transfer) and not transfer.stopped():
                 now = time.monotonic()
-                if now >= give_up or self._queue[0] is transfer and self._is_kept_waiting(now):
+                if now >= give_up or (self._queue[0] is transfer and self._is_kept_waiting(now)):
                     break
                 self._changed.wait(min(give_up - now, self._lead * 2))
             if self._free and self._queue[0] is transfer:

@@ -62,9 +62,7 @@ def plan_job(request: JobRequest, listing: Listing, nodes: Sequence[NodeFacts]) 
     return JobPlan(request, layout, destination, tuple(node.name for node in chosen), origins)
 
 
-def _from_objects(
-    request: JobRequest, listing: Listing, nodes: int
-) -> tuple[Layout, tuple[OriginObject | None, ...]]:
+def _from_objects(request: JobRequest, listing: Listing, nodes: int) -> tuple[Layout, tuple[OriginObject | None, ...]]:
     uri = listing.uri
     # Consoles make empty objects that end with "/" to show a folder; they are no files.
     found = sorted((item for item in listing.objects if not item.name.endswith("/")), key=lambda item: item.name)

@@ -53,9 +53,11 @@ def _play(rig: Rig, benches: Sequence[Bench], options: argparse.Namespace) -> No
         for method in [each for each in bench.methods if each in wanted]:
             if each := OTHERS.get(method):
                 why, run = each
-                runs[bench.scenario.name, method] = Skipped(method, reason) if (reason := why()) else [
-                    run(rig, bench.scenario) for _ in range(1 if method == "download" else options.repeat)
-                ]
+                runs[bench.scenario.name, method] = (
+                    Skipped(method, reason)
+                    if (reason := why())
+                    else [run(rig, bench.scenario) for _ in range(1 if method == "download" else options.repeat)]
+                )
     with ExitStack() as stack:
         if wanted & set(OURS):
             ours = stack.enter_context(Ours(rig, NodeOptions()))

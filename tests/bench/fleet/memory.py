@@ -51,7 +51,9 @@ def _peak(root: Path, size: int) -> tuple[int, int]:
     names = ("giver", "taker")
     crc = zeros_crc(size)
     layout = Layout(
-        (OriginObject("none", "sparse.bin", 1, size, crc),), (PayloadFile("sparse.bin", size, crc),), auto_shard_size(size, 2)
+        (OriginObject("none", "sparse.bin", 1, size, crc),),
+        (PayloadFile("sparse.bin", size, crc),),
+        auto_shard_size(size, 2),
     )
     job = uuid.uuid4().hex
     with LocalFleet(root, options=NodeOptions(gcs_slots=0)) as fleet:

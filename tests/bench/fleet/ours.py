@@ -94,7 +94,9 @@ class Ours:
         done = times.read(job)
         seconds = {node: done[name] for node, name in enumerate(self.names) if name in done}
         self._compare(judged, topology)
-        notes = [f"{view.bytes_gcs / view.size:.3f} copies by the scheduler" if (view := fleet.scheduler.job(job)) else ""]
+        notes = [
+            f"{view.bytes_gcs / view.size:.3f} copies by the scheduler" if (view := fleet.scheduler.job(job)) else ""
+        ]
         notes.append(self.gaps(job))
         spent = ", ".join(f"{name} {cpu_seconds(pid) - helped[name]:.1f}" for name, pid in helpers.items())
         notes.append(f"CPU s in all of {spent}")

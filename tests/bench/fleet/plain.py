@@ -1,4 +1,4 @@
-"""What needs no tool of its own: every node downloads from the origin (nginx, curl), or they stand in a chain (socat)."""
+"""What everybody has: each node downloads from the origin (nginx, curl), or they stand in a chain (socat, tee)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ DOWNLOAD = "nginx + curl"
 CHAIN = "socat + tee"
 NGINX_PORT = 8080
 CHAIN_PORT = 7000
-LISTEN_SECONDS = 0.5  # until a line of socats listens
+LISTEN_SECONDS = 2.0  # until a line of socats listens
+RETRY = "retry=50,interval=0.1"  # for those that do not listen by then
 
 NGINX = """
 worker_processes 2; daemon off; pid {root}/nginx.pid; error_log {root}/nginx.log; user root;
@@ -61,7 +62,9 @@ def curl(files: Sequence[Path], address: str, folder: Path) -> list[str]:
     return words
 
 
-def finish_times(processes: Sequence[subprocess.Popen[bytes]], begun: float, timeout: float = 600.0) -> dict[int, float]:
+def finish_times(
+    processes: Sequence[subprocess.Popen[bytes]], begun: float, timeout: float = 600.0
+) -> dict[int, float]:
     """Seconds from `begun` until each process ended well, by its place; those that failed are left out."""
     seconds: dict[int, float] = {}
     while len(seconds) < len(processes) and time.monotonic() - begun < timeout:
@@ -99,7 +102,7 @@ def run_chain(rig: Rig, scenario: Scenario) -> Result:
         for node in reversed(range(rig.nodes)):
             target = folders[node] / "payload"
             listen = f"socat -u TCP-LISTEN:{CHAIN_PORT},bind={rig.net.address(node)},reuseaddr -"
-            onward = f"socat -u - TCP:{rig.net.address(node + 1)}:{CHAIN_PORT}"
+            onward = f"socat -u - TCP:{rig.net.address(node + 1)}:{CHAIN_PORT},{RETRY}"
             line = f"{listen} > {target}" if node == rig.nodes - 1 else f"{listen} | tee {target} | {onward}"
             process = subprocess.Popen([*rig.net.prefix(node), "sh", "-c", line])
             stack.callback(process.wait)
@@ -110,11 +113,9 @@ def run_chain(rig: Rig, scenario: Scenario) -> Result:
         sent = rig.net.sent(rig.origin)
         begun = time.monotonic()
         files = " ".join(str(path) for path in rig.files)
-        first = f"{rig.net.address(0)}:{CHAIN_PORT}"
+        first = f"{rig.net.address(0)}:{CHAIN_PORT},{RETRY}"
         source = f"cat {files} | socat -u - TCP:{first}"
         subprocess.run([*rig.net.prefix(rig.origin), "sh", "-c", source], check=True)
         seconds = finish_times(nodes, begun)
         copies = (rig.net.sent(rig.origin) - sent) * rig.share / scenario.size
         return Result(CHAIN, seconds, copies)
-
-

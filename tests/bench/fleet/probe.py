@@ -1,4 +1,7 @@
-"""One TCP connection at full speed, for what its payload gets of a link: `probe sink ADDRESS`, `probe source ADDRESS N`.
+"""One TCP connection at full speed, for what its payload gets of a link.
+
+    python -m tests.bench.fleet.probe sink ADDRESS
+    python -m tests.bench.fleet.probe source ADDRESS BYTES
 
 The sink prints "ready", and at the end the bytes a second that it got from the first byte on.
 """

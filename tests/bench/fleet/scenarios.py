@@ -44,7 +44,9 @@ def shaped(name: str, size: int, rate: int) -> Bench:
             goals = [f"mesh <= {mesh} and below libtorrent", "pipeline <= 1.05", "copies out of the origin <= 1.01"]
             return Bench(even, ALL, goals)
         case "slow-origin":
-            return Bench(replace(even, origin_rate=rate // ORIGIN_PART), ("mesh", "pipeline", "libtorrent"), ["<= 1.08"])
+            return Bench(
+                replace(even, origin_rate=rate // ORIGIN_PART), ("mesh", "pipeline", "libtorrent"), ["<= 1.08"]
+            )
         case "slow-node":
             slow = replace(even, slow={last // 2: rate // SLOW_PART})
             return Bench(slow, ("mesh", "pipeline", "libtorrent"), ["mesh <= 1.15, pipeline <= 1.25"])

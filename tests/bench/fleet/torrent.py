@@ -1,4 +1,4 @@
-"""BitTorrent by libtorrent: the origin seeds, every node connects to every other, as a private tracker would have it."""
+"""BitTorrent by libtorrent: the origin seeds, every node connects to every other, as with a private tracker."""
 
 from __future__ import annotations
 
