@@ -31,7 +31,7 @@ class GapSummary:
 
 
 class GapTrace:
-    """From the end of one transfer to the first byte of the next in the same lane; 0 when that byte came before the end.
+    """From the end of one transfer to the first byte of the next in the same lane; 0 when that came before the end.
 
     A lane is a place among the transfers that flow at once, from nodes or from the bucket (nodes.agent.turns). A gap in
     which the scheduler had nothing for the node says how much work there was, not how fast it is handed over, so it is

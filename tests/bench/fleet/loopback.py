@@ -1,4 +1,4 @@
-"""Without shaping, over the loopback, in memory: what a byte costs the processor, and how fast one agent takes bytes in."""
+"""Over the loopback, in memory: what a byte costs the processor, and how fast one agent takes bytes in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The most memory that an agent ever has, for payloads of two sizes: sparse files of zeros, moved from one node to another.
+"""The most memory that an agent ever has, for payloads of two sizes: sparse files, moved from one node to another.
 
 The files are on the disk of the usual temporary directory, since room is reserved for all of them.
 """

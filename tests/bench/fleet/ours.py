@@ -1,4 +1,4 @@
-"""fdist itself in the fleet: Redis and coordinator beside the bridge, the bucket and each agent behind a link of its own."""
+"""fdist in the fleet: Redis and coordinator beside the bridge, the bucket and each agent behind links of their own."""
 
 from __future__ import annotations
 
