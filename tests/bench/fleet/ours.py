@@ -8,11 +8,12 @@ import shutil
 import statistics
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from fdist_site.local.fleet import LocalFleet, NodeOptions
-from fdist_site.local.processes import wait_until
+from fdist_site.local.processes import LocalError, wait_until
 from tests.bench.fleet.namespaces import Namespaces
 from tests.bench.fleet.rig import PIECE, Rig, cpu_seconds, wait_for
 from tests.bench.fleet.scenario import Result, Scenario
@@ -128,7 +129,8 @@ class Ours:
     def clear(self, job: str, topology: str) -> None:
         """Purge the job, so that the next run starts from nothing."""
         if self.fleet.job(job)["state"] not in ("complete", "failed", "cancelled"):
-            self.fleet.api("POST", f"jobs/{job}/cancel/")
+            with suppress(LocalError):  # it may have become complete just now; what follows waits for an end
+                self.fleet.api("POST", f"jobs/{job}/cancel/")
             self.fleet.wait_job(job)
         self.rig.net.set_rates({}, 0)
         self.fleet.wait_job(job)
