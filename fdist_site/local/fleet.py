@@ -39,8 +39,8 @@ class NodeOptions:
 
     rate: str = ""
     gcs_rate: str = ""
-    upload_slots: int = 2
-    download_slots: int = 2
+    upload_slots: int = 6
+    download_slots: int = 6
     gcs_slots: int = 2
     reuse: str = "off"
     heartbeat_seconds: float = 1.0
@@ -82,8 +82,12 @@ class LocalFleet:
         self.options = options or NodeOptions()
         self.nodes: list[str] = []
         self.group = ProcessGroup(self.root / "logs")
-        self.gcs = GcsServer(self.group, self.root / "gcs")
-        self.redis_server = None if redis_url else RedisServer(self.group, self.root / "redis", persist=persist)
+        self.gcs = GcsServer(self.group, self.root / "gcs", host=self.host("gcs"), prefix=self.prefix("gcs"))
+        self.redis_server = (
+            None
+            if redis_url
+            else RedisServer(self.group, self.root / "redis", persist=persist, host=self.host("redis"))
+        )
         self.cell = f"local-{secrets.token_hex(3)}" if redis_url else "main"
         self._redis_url = redis_url
         self._test_fleet = test_fleet
@@ -103,6 +107,14 @@ class LocalFleet:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+    def host(self, name: str) -> str:
+        """The address of a process, by its name; a fleet that is spread over networks has others."""
+        return "127.0.0.1"
+
+    def prefix(self, name: str) -> list[str]:
+        """What the command line of a process begins with, by its name."""
+        return []
 
     def start(self) -> LocalFleet:
         """Start all but the agents, and wait until it answers."""
@@ -192,8 +204,10 @@ class LocalFleet:
             "FDIST_DATA_DIR": str(data_dir),
             "FDIST_ENROLMENT_KEY": self._enrolment_key,
             "FDIST_LABELS": labels,
+            "FDIST_LISTEN_HOST": self.host(node),
         }
-        self.group.start(node, worker_argv(node), env=worker_environment(self.environment, settings), cwd=PROJECT)
+        argv = [*self.prefix(node), *worker_argv(node)]
+        self.group.start(node, argv, env=worker_environment(self.environment, settings), cwd=PROJECT)
         if node not in self.nodes:
             self.nodes.append(node)
 

@@ -10,7 +10,7 @@ import importlib.util
 import os
 import platform
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,26 +62,40 @@ class _Body:
 
 
 class GcsServer:
-    """The emulator, kept by a ProcessGroup. `endpoint` is the value for STORAGE_EMULATOR_HOST."""
+    """The emulator, kept by a ProcessGroup. `endpoint` is the value for STORAGE_EMULATOR_HOST.
 
-    def __init__(self, group: ProcessGroup, data_dir: Path, *, name: str = "gcs") -> None:
+    host: the address that it listens on. prefix: what its command line is to begin with.
+    """
+
+    def __init__(
+        self,
+        group: ProcessGroup,
+        data_dir: Path,
+        *,
+        name: str = "gcs",
+        host: str = "127.0.0.1",
+        prefix: Sequence[str] = (),
+    ) -> None:
         self.group = group
         self.data_dir = data_dir
         self.name = name
+        self.host = host
+        self.prefix = prefix
         self.port = 0
         self.session = requests.Session()
         data_dir.mkdir(parents=True, exist_ok=True)
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def start(self) -> GcsServer:
         """Start and wait until it answers. Objects survive a restart; the port stays the same."""
         self.port = self.port or free_port()
-        argv: list[str | Path] = [find_server(), "-scheme", "http", "-host", "127.0.0.1", "-port", str(self.port)]
+        argv: list[str | Path] = [*self.prefix, find_server()]
+        argv += ["-scheme", "http", "-host", self.host, "-port", str(self.port)]
         argv += ["-backend", "filesystem", "-filesystem-root", str(self.data_dir)]
-        argv += ["-public-host", f"127.0.0.1:{self.port}", "-log-level", "error"]
+        argv += ["-public-host", f"{self.host}:{self.port}", "-log-level", "error"]
         process = self.group.start(self.name, argv)
 
         def answers() -> bool:

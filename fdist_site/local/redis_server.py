@@ -42,11 +42,21 @@ def connect(url: str) -> redis.Redis:
 class RedisServer:
     """A server that a ProcessGroup keeps. `url` is its database 0, `broker_url` its database 1.
 
-    persist: keep an append-only file, so that a restart finds the data again.
+    persist: keep an append-only file, so that a restart finds the data again. host: the address that it listens on; it
+    asks for no password there.
     """
 
-    def __init__(self, group: ProcessGroup, data_dir: Path, *, persist: bool = False, name: str = "redis") -> None:
+    def __init__(
+        self,
+        group: ProcessGroup,
+        data_dir: Path,
+        *,
+        persist: bool = False,
+        name: str = "redis",
+        host: str = "127.0.0.1",
+    ) -> None:
         self.group = group
+        self.host = host
         self.data_dir = data_dir
         self.persist = persist
         self.name = name
@@ -55,11 +65,11 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://{self.host}:{self.port}/0"
 
     @property
     def broker_url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/1"
+        return f"redis://{self.host}:{self.port}/1"
 
     def start(self) -> RedisServer:
         """Start and wait until it answers; a port that somebody took meanwhile is given up for another."""
@@ -92,7 +102,8 @@ class RedisServer:
     def _launch(self) -> None:
         options = {
             "port": str(self.port),
-            "bind": "127.0.0.1",
+            "bind": self.host,
+            "protected-mode": "no",
             "dir": str(self.data_dir),
             "save": "",
             "appendonly": "yes" if self.persist else "no",

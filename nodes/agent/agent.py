@@ -31,6 +31,7 @@ from nodes.agent.rates import AllLimits, Flows, Meter
 from nodes.agent.session import Session, connect
 from nodes.agent.shard_server import ServerOptions, ShardServerChild
 from nodes.agent.threads import ThreadPool
+from nodes.agent.turns import Turns
 from transfers.dataplane.names import STATE_DIR
 from transfers.dataplane.peer import PeerClient
 from transfers.dataplane.ratelimit import TokenBucket
@@ -100,13 +101,16 @@ class Agent:
             caps=self.caps.ordered,
             clock=self._clock,
         )
+        self._bucket = LazyBucket(config.gcs_project, config.gcs_endpoint)
         mover = Mover(
             config.name,
-            LazyBucket(config.gcs_project, config.gcs_endpoint),
+            self._bucket,
             PeerClient(),
             # Bytes from the bucket come in over the same network link as those from peers.
-            bucket_line=Line(AllLimits([self.bucket_limiter, self.download_limiter]), self.bucket_intake),
-            peer_line=Line(self.download_limiter, self.intake),
+            bucket_line=Line(
+                AllLimits([self.bucket_limiter, self.download_limiter]), self.bucket_intake, Turns(config.gcs_slots)
+            ),
+            peer_line=Line(self.download_limiter, self.intake, Turns(config.download_slots)),
             flows=self.flows,
             give_up=lambda transfer, why: self.book.give_up(transfer.job, why),
             fail_job=lambda transfer, why: self.book.fail(transfer.job, why),
@@ -146,6 +150,8 @@ class Agent:
                 return
             say(logger, logging.ERROR, "the shard server does not come up", node=self.node)
         self._pulse.start()
+        if self.config.gcs_slots:
+            self._bucket.load()
 
     def stop_taking(self) -> None:
         """Take no more work and stop the movers; takes no lock, so a signal's handler may call it."""

@@ -1,4 +1,4 @@
-"""The bucket, opened when the first byte of it is wanted: most nodes read from their peers alone."""
+"""The bucket, opened when the first byte of it is wanted: a node that reads from its peers alone needs no login."""
 
 from __future__ import annotations
 
@@ -16,13 +16,18 @@ if TYPE_CHECKING:
 
 
 class LazyBucket:
-    """A GcsSource that is made on first use: its libraries take tens of MB, and a node may be without a login."""
+    """A GcsSource that is made on first use, since a node may be without a login."""
 
     def __init__(self, project: str | None, endpoint: str | None) -> None:
         self._project = project
         self._endpoint = endpoint
         self._lock = threading.Lock()
         self._source: GcsSource | None = None
+
+    @staticmethod
+    def load() -> None:
+        """Load the libraries, so that the first read need not: they take a second or two of a busy machine."""
+        import transfers.dataplane.gcs  # noqa: F401
 
     def read_shard(
         self,

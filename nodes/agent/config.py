@@ -34,11 +34,11 @@ class AgentConfig:
     upload_rate: int | None = None
     download_rate: int | None = None
     gcs_rate: int | None = None
-    upload_slots: int = 2
-    download_slots: int = 2
-    gcs_slots: int = 1
     quota: int | None = None
     reuse: Reuse = "link"
+    upload_slots: int = 6
+    download_slots: int = 6
+    gcs_slots: int = 2
     heartbeat_seconds: float = 1.0
     idle_seconds: float = 300.0
     gcs_endpoint: str | None = None

@@ -17,7 +17,6 @@ from queue import Empty, SimpleQueue
 import redis
 
 from nodes.agent.book import JobBook
-from nodes.agent.gaps import Lanes
 from nodes.agent.job import LocalJob, Stage
 from nodes.agent.ledger import Ledger
 from nodes.agent.log import say
@@ -94,9 +93,7 @@ class Drain:
         self._running: dict[tuple[str, int], Transfer] = {}
         self._deferred: dict[tuple[str, int], Assignment] = {}
         self._ledger = Ledger()
-        self._lanes = Lanes()
         self._parked = False
-        self._parkings = 0
         self._retry_at = 0.0
         self._backoff = Backoff(0.05, 2.0)
         self._busy_at = 0.0
@@ -201,7 +198,7 @@ class Drain:
                 self._on_ended(transfer)
             case Assigned(assignments):
                 self._parked = False
-                self._start_all(assignments)
+                self._start_all(assignments, pushed=True)
             case Registered(epoch):
                 self._on_registered(epoch)
             case Changed():
@@ -213,7 +210,6 @@ class Drain:
         with self._lock:
             self._running.pop(transfer.key, None)
         self._busy_at = time.monotonic()
-        self._lanes.free(gcs=transfer.from_gcs, at=transfer.ended or self._busy_at, parkings=self._parkings)
         if transfer.lease is not None:
             self._ledger.add(transfer)
         else:
@@ -280,7 +276,6 @@ class Drain:
             self._reject(transfer)
         self._start_all(reply.assignments)
         self._parked = reply.parked
-        self._parkings += reply.parked
         if call.want and not reply.parked and not reply.assignments:
             self._retry_at = time.monotonic() + NOTHING_PAUSE
         for job in {transfer.job for transfer in verdicts.accepted}:
@@ -308,7 +303,7 @@ class Drain:
         if self._epoch is None or not self._known():
             return
         try:
-            self._start_all(self._scheduler.unpark(self._node, self._epoch))
+            self._start_all(self._scheduler.unpark(self._node, self._epoch), pushed=True)
         except StaleNode:
             self._session.lose(self._epoch)
         except redis.RedisError as error:
@@ -316,11 +311,11 @@ class Drain:
 
     # --- transfers
 
-    def _start_all(self, assignments: Sequence[Assignment]) -> None:
+    def _start_all(self, assignments: Sequence[Assignment], *, pushed: bool = False) -> None:
         for assignment in assignments:
-            self._start(assignment)
+            self._start(assignment, pushed=pushed)
 
-    def _start(self, assignment: Assignment) -> None:
+    def _start(self, assignment: Assignment, *, pushed: bool = False) -> None:
         self._busy_at = time.monotonic()
         key = (assignment.job, assignment.shard)
         running = self._running.get(key)
@@ -332,13 +327,13 @@ class Drain:
             self._deferred[key] = assignment
             return
         job = self._book.get(assignment.job)
-        transfer = Transfer(assignment, job) if job is not None and job.prepared else None
+        transfer = Transfer(assignment, job, pushed=pushed) if job is not None and job.prepared else None
         if job is None or transfer is None or self._stopping or not job.begin(transfer):
             self._ledger.refuse(assignment.lease, "not wanted here")
             return
-        transfer.lane_freed, transfer.lane_waited = self._lanes.take(gcs=transfer.from_gcs, parkings=self._parkings)
         with self._lock:
             self._running[key] = transfer
+        self._mover.expect(transfer)
         self._movers.submit(lambda: self._carry(transfer))
 
     def _carry(self, transfer: Transfer) -> None:

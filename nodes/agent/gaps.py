@@ -5,6 +5,10 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nodes.agent.transfer import Transfer
 
 KEPT = 4096
 
@@ -27,10 +31,11 @@ class GapSummary:
 
 
 class GapTrace:
-    """From the end of one transfer to the first byte of the next in the same lane.
+    """From the end of one transfer to the first byte of the next in the same lane; 0 when that came before the end.
 
-    A lane is one download slot or one slot for reading from the bucket. A gap in which the node was parked says how
-    much work there was, not how fast it is handed over, so it is counted apart, as a wait.
+    A lane is a place among the transfers that flow at once, from nodes or from the bucket (nodes.agent.turns). A gap in
+    which the scheduler had nothing for the node says how much work there was, not how fast it is handed over, so it is
+    counted apart, as a wait.
     """
 
     def __init__(self) -> None:
@@ -59,23 +64,11 @@ class GapTrace:
             p50, p99 = ordered[last // 2], ordered[int(last * 0.99)]
             return GapSummary(self._count, self._waits, p50, p99, self._longest)
 
-
-class Lanes:
-    """Which lane carries which transfer, and when each was free last. One thread uses it."""
-
-    def __init__(self) -> None:
-        self._free: dict[bool, list[tuple[float, int]]] = {False: [], True: []}  # gcs? -> (freed at, parkings seen)
-
-    def take(self, *, gcs: bool, parkings: int) -> tuple[float | None, bool]:
-        """When the lane that takes up a transfer ended its last one (None for a new lane), and whether it waited.
-
-        parkings: how many times the node has been parked so far.
-        """
-        free = self._free[gcs]
-        if not free:
-            return None, False
-        freed_at, parkings_then = free.pop()  # the last one freed: a lane that stays unused is no gap
-        return freed_at, parkings != parkings_then
-
-    def free(self, *, gcs: bool, at: float, parkings: int) -> None:
-        self._free[gcs].append((at, parkings))
+    def first_byte(self, transfer: Transfer) -> None:
+        """The first byte of a transfer has come."""
+        before = transfer.follows
+        if before is None or transfer.first_byte is None:
+            return
+        gap = 0.0 if before.ended is None else max(transfer.first_byte - before.ended, 0.0)
+        stood_still = before.left_at is not None and before.left_at < transfer.started
+        self.add(gap, waited=transfer.pushed and stood_still)

@@ -13,6 +13,7 @@ from nodes.agent.log import say
 from nodes.agent.rates import Flows, Meter
 from nodes.agent.session import Backoff
 from nodes.agent.transfer import Ending, Transfer
+from nodes.agent.turns import Turns
 from transfers.dataplane.layout import Layout
 from transfers.dataplane.ratelimit import Limiter
 from transfers.dataplane.shardstate import VERIFIED
@@ -76,10 +77,11 @@ class Peers(Protocol):
 
 @dataclass(frozen=True)
 class Line:
-    """Where bytes come from, with the caps and the meter that they pass."""
+    """Where bytes come from, with the caps and the meter that they pass, and the turns of those who ask for them."""
 
     limiter: Limiter
     meter: Meter
+    turns: Turns
 
 
 class Mover:
@@ -113,9 +115,17 @@ class Mover:
         self._bucket_opens = 0.0  # before this moment nobody asks the bucket
         self._lock = threading.Lock()
 
+    def expect(self, transfer: Transfer) -> None:
+        """`carry` follows, in another thread."""
+        self._line(transfer).turns.queue(transfer)
+
     def carry(self, transfer: Transfer) -> None:
         """Move the shard; afterwards `transfer.ending` says how that went."""
-        ending = self._outcome(transfer)
+        line = self._line(transfer)
+        try:
+            ending = self._outcome(transfer)
+        finally:
+            line.turns.leave(transfer)
         transfer.end(ending)
         self._log(transfer, ending)
 
@@ -176,6 +186,9 @@ class Mover:
             store.mark_verified(shard, crc)
         return Ending("ok", crc=crc)
 
+    def _line(self, transfer: Transfer) -> Line:
+        return self._bucket_line if transfer.from_gcs else self._peer_line
+
     @staticmethod
     def _disagrees(transfer: Transfer, crc: int) -> bool:
         """Whether the digest is known, now that the bytes are here, and another. What confirms is itself the proof."""
@@ -196,51 +209,64 @@ class Mover:
 
     def _fetch(self, transfer: Transfer, offset: int) -> int:
         """The digest of the shard after its bytes from `offset` on have been brought here."""
-        store, shard, assignment = transfer.job.store, transfer.shard, transfer.assignment
-        writer = store.writer(shard, offset)
+        writer = transfer.job.store.writer(transfer.shard, offset)
         transfer.received = offset
+        line = self._line(transfer)
         try:
-            if writer.remaining and transfer.from_gcs:
-                self._await_bucket(transfer)
-                crc = self._bucket.read_shard(
-                    store.layout,
-                    shard,
-                    writer,
-                    bucket_limiter=self._bucket_line.limiter,
-                    cancelled=transfer.stopped,
-                    on_bytes=self._counter(transfer, self._bucket_line.meter),
-                )
-                self._bucket_backoff.reset()
-                return crc
-            if writer.remaining:
-                self._peers.read_shard(
-                    assignment.address or "",
-                    assignment.job,
-                    shard,
-                    assignment.ticket or "",
-                    self._node,
-                    writer,
-                    offset=offset,
-                    limiter=self._peer_line.limiter,
-                    cancelled=transfer.stopped,
-                    on_bytes=self._counter(transfer, self._peer_line.meter),
-                    stall_after=STALL_AFTER,
-                    min_rate=MIN_RATE,
-                    cut_through=assignment.cut_through,
-                )
-            return writer.finish()
+            if not writer.remaining:
+                return writer.finish()
+            line.turns.take(transfer)
+            try:
+                return self._read(transfer, writer, line, self._counter(transfer, line, writer.length))
+            finally:
+                line.turns.leave(transfer)
         finally:
             writer.abort(keep=True)  # does nothing after `finish`
 
-    def _counter(self, transfer: Transfer, meter: Meter) -> Callable[[int], None]:
+    def _read(self, transfer: Transfer, writer: ShardWriter, line: Line, count: Callable[[int], None]) -> int:
+        """The digest of the shard after the rest of its bytes has been brought here."""
+        assignment = transfer.assignment
+        if transfer.from_gcs:
+            self._await_bucket(transfer)
+            crc = self._bucket.read_shard(
+                transfer.job.store.layout,
+                transfer.shard,
+                writer,
+                bucket_limiter=line.limiter,
+                cancelled=transfer.stopped,
+                on_bytes=count,
+            )
+            self._bucket_backoff.reset()
+            return crc
+        self._peers.read_shard(
+            assignment.address or "",
+            assignment.job,
+            transfer.shard,
+            assignment.ticket or "",
+            self._node,
+            writer,
+            offset=writer.received,
+            limiter=line.limiter,
+            cancelled=transfer.stopped,
+            on_bytes=count,
+            stall_after=STALL_AFTER,
+            min_rate=MIN_RATE,
+            cut_through=assignment.cut_through,
+        )
+        return writer.finish()
+
+    @staticmethod
+    def _counter(transfer: Transfer, line: Line, length: int) -> Callable[[int], None]:
+        next_one_asks = line.turns.counter(transfer, length)
+
         def count(amount: int) -> None:
             if transfer.first_byte is None:
                 transfer.first_byte = time.monotonic()
-                if transfer.lane_freed is not None:
-                    transfer.job.gaps.add(transfer.first_byte - transfer.lane_freed, waited=transfer.lane_waited)
+                transfer.job.gaps.first_byte(transfer)
             transfer.received += amount
             transfer.moved += amount
-            meter.add(amount)
+            line.meter.add(amount)
+            next_one_asks(amount)
 
         return count
 
@@ -276,5 +302,6 @@ class Mover:
             outcome=ending.outcome,
             bytes=transfer.moved,
             seconds=transfer.seconds,
+            **transfer.trace(),
             **({"why": ending.why, "error": ending.error} if not expected else {}),
         )

@@ -24,20 +24,26 @@ class Transfer:
 
     lease: None once the scheduler has forgotten it (it lost its data, or counts this node as started anew). The bytes
     are still wanted: the transfer goes on, and its shard is announced, or reported under a new lease of that shard.
+    pushed: the scheduler had nothing when it was asked, and sent this when it had.
+    follows: the transfer before it in its lane. asked, first_byte, left_at, ended: when it asked for its bytes, got the
+    first, let the next one ask, and was over.
     """
 
-    def __init__(self, assignment: Assignment, job: LocalJob) -> None:
+    def __init__(self, assignment: Assignment, job: LocalJob, *, pushed: bool = False) -> None:
         self.assignment = assignment
         self.job = job
         self.lease: str | None = assignment.lease
         self.received = 0  # bytes of the shard that are here
         self.moved = 0  # bytes that came over the network for it
         self.started = time.monotonic()
+        self.pushed = pushed
+        self.follows: Transfer | None = None
+        self.asked: float | None = None
+        self.answered = False
         self.first_byte: float | None = None
+        self.left_at: float | None = None
         self.ended: float | None = None
         self.ending: Ending | None = None
-        self.lane_freed: float | None = None  # when the lane it uses ended its last transfer
-        self.lane_waited = False
         self.why_stopped = ""
         self._stopped = False
 
@@ -73,10 +79,17 @@ class Transfer:
     def end(self, ending: Ending) -> None:
         self.ended = time.monotonic()
         self.ending = ending
+        self.follows = None  # or a chain of all transfers would stay in memory
 
     @property
     def seconds(self) -> float:
-        return (self.ended or time.monotonic()) - self.started
+        """How long it has taken, without the wait for its turn."""
+        return (self.ended or time.monotonic()) - (self.asked or self.started)
+
+    def trace(self) -> dict[str, float]:
+        """For the log, in seconds: how long it waited for its turn, and then for its first byte."""
+        asked = self.asked or self.started
+        return {"turn": asked - self.started, "answer": (self.first_byte or asked) - asked}
 
     def report(self) -> Report:
         """What the scheduler is told about a transfer that ended under a lease."""

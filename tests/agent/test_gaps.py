@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from nodes.agent.gaps import GapTrace, Lanes
+from nodes.agent.gaps import GapTrace
+from nodes.agent.job import LocalJob
 from nodes.agent.rates import AllLimits, Flows, Meter
+from nodes.agent.transfer import Ending, Transfer
+from tests.agent.transfers import assignment
 from transfers.dataplane.ratelimit import TokenBucket
 
 
@@ -21,14 +24,40 @@ def test_a_gap_with_work_at_hand_counts_and_a_wait_for_work_does_not() -> None:
     assert summary.longest == pytest.approx(100)
 
 
-def test_the_lane_that_was_freed_last_takes_the_next_transfer() -> None:
-    lanes = Lanes()
-    assert lanes.take(gcs=False, parkings=0) == (None, False)
-    lanes.free(gcs=False, at=1.0, parkings=0)
-    lanes.free(gcs=False, at=2.0, parkings=0)
-    assert lanes.take(gcs=False, parkings=0) == (2.0, False)
-    assert lanes.take(gcs=False, parkings=1) == (1.0, True)
-    assert lanes.take(gcs=True, parkings=1) == (None, False)
+def pair(*, pushed: bool = False) -> tuple[Transfer, Transfer]:
+    """A transfer and the one that takes up its turn."""
+    job = LocalJob("a" * 32)
+    before, after = (Transfer(assignment(shard), job, pushed=pushed) for shard in (0, 1))
+    after.follows = before
+    return before, after
+
+
+def test_a_first_byte_before_the_end_of_the_last_transfer_is_no_gap() -> None:
+    before, after = pair()
+    after.first_byte = 5.0
+    trace = GapTrace()
+    trace.first_byte(after)
+    assert before.ended is None
+    assert (trace.summary().count, trace.summary().p50) == (1, 0.0)
+
+
+def test_a_gap_goes_from_the_end_of_one_transfer_to_the_first_byte_of_the_next() -> None:
+    before, after = pair()
+    before.end(Ending("ok"))
+    assert before.ended is not None
+    after.first_byte = before.ended + 0.25
+    trace = GapTrace()
+    trace.first_byte(after)
+    assert trace.summary().p50 == pytest.approx(250)
+
+
+def test_a_lane_that_was_free_before_the_scheduler_had_work_has_waited() -> None:
+    before, after = pair(pushed=True)
+    before.left_at, before.ended = after.started - 1, after.started - 0.5
+    after.first_byte = after.started + 0.1
+    trace = GapTrace()
+    trace.first_byte(after)
+    assert (trace.summary().count, trace.summary().waits) == (0, 1)
 
 
 def test_a_meter_follows_a_change_within_seconds() -> None:

@@ -198,16 +198,29 @@ def test_too_many_shards_are_refused_with_a_size_that_works() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "shard_size"),
-    [(1, MIB), (100 * MIB, MIB), (512 * 10**6, 4 * MIB), (4096 * MIB, 64 * MIB), (140 * 10**9, 64 * MIB)],
+    ("size", "nodes", "shard_size"),
+    [
+        (1, 8, MIB // 2),
+        (100 * MIB, 8, MIB // 2),
+        (512 * 10**6, 8, MIB // 2),
+        (4096 * MIB, 8, 8 * MIB),
+        (32 * 1024 * MIB, 8, 64 * MIB),
+        (140 * 10**9, 8, 64 * MIB),
+        (140 * 10**9, 1000, 64 * MIB),
+    ],
 )
-def test_small_payloads_get_small_shards(size: int, shard_size: int) -> None:
-    assert auto_shard_size(size) == shard_size
+def test_small_payloads_get_small_shards(size: int, nodes: int, shard_size: int) -> None:
+    assert auto_shard_size(size, nodes) == shard_size
 
 
-@given(st.integers(1, 2**47))
-def test_the_shard_size_is_a_power_of_two_and_the_number_of_shards_stays_in_bounds(size: int) -> None:
-    shard_size = auto_shard_size(size)
+def test_many_nodes_get_fewer_shards_of_a_small_payload() -> None:
+    sizes = [auto_shard_size(1024 * MIB, nodes) for nodes in (8, 200, 500, 1000, 10_000)]
+    assert sizes == [2 * MIB, 4 * MIB, 8 * MIB, 16 * MIB, 16 * MIB]
+
+
+@given(st.integers(1, 2**47), st.integers(1, 10_000))
+def test_the_shard_size_is_a_power_of_two_and_the_number_of_shards_stays_in_bounds(size: int, nodes: int) -> None:
+    shard_size = auto_shard_size(size, nodes)
     assert shard_size & (shard_size - 1) == 0
     assert -(-size // shard_size) <= 131_072
 

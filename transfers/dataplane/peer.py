@@ -16,7 +16,7 @@ from transfers.errors import Cancelled, PeerFailed
 
 _HEAD_READ = 64 * 1024
 _LOW_WATER = 64 * 1024
-_LOW_WATER_CUT_THROUGH = 16 * 1024
+_LOW_WATER_CUT_THROUGH = 32 * 1024
 """Bytes that must have come before a read wakes up (or 100 ms). On a real link they come in packets, and a wake-up for
 each few of them would be most of the work; somebody who reads along wants them soon."""
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})")

@@ -15,6 +15,8 @@ _STEP = 2 * 1024 * 1024  # most bytes of one sendfile: between two, a dropped sh
 _POLL_SECONDS = 0.001
 """How often a reader of a shard that is still arriving looks for more. At 10 Gbit/s that is 1.2 MB, a good amount for
 one sendfile; a wake-up through the kernel would save half of it and cost a call for each write of the receiver."""
+_ENOUGH = 32 * 1024  # bytes of a shard that is still arriving that are worth a call
+_GATHER_SECONDS = 0.005  # how long a few bytes wait for more: on a slow link each packet would cost a call otherwise
 _HANG_UP_SECONDS = 0.1  # how often the waiting server looks whether the reader is still there
 
 
@@ -46,6 +48,7 @@ class ShardSender:
         self._state = job.state
         self._shard = shard
         self._position = offset
+        self._length = job.folder.layout.shard_range(shard)[1]
         self._epoch = job.state.epoch(shard)
         self._limiter = limiter
         self._on_sent = on_sent
@@ -84,6 +87,9 @@ class ShardSender:
         state = self._state
         available = self._available()
         if available > 0:
+            if available < min(_ENOUGH, self._length - self._position):
+                time.sleep(_GATHER_SECONDS)
+                available = self._available()
             return available
         now = time.monotonic()
         give_up, look = now + self._stall_after, now + _HANG_UP_SECONDS

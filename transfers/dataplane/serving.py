@@ -129,7 +129,7 @@ class ShardServer:
                 raise Refusal(404, "there is nothing here")
             job, shard = match[1], int(match[2])
             self._check_ticket(head, job, shard)
-            with self._slots.taken():
+            with self._slots.taken(in_turn=not _cut_through(head)):
                 self._send(connection, head, job, shard)
         except Refusal as refusal:
             self.counters.add(refused=1)
@@ -148,7 +148,7 @@ class ShardServer:
             raise Refusal(403, str(error)) from error
 
     def _send(self, connection: socket.socket, head: wire.Head, job: str, shard: int) -> None:
-        cut_through = head.headers.get("x-fdist-cut-through") == "1"
+        cut_through = _cut_through(head)
         opened = self._find(job, self._stall_after if cut_through else 0)
         if shard >= opened.folder.layout.shard_count:
             raise Refusal(404, f"job {job} has {opened.folder.layout.shard_count} shards")
@@ -207,6 +207,10 @@ def _receive_head(connection: socket.socket, waiting: bytearray) -> wire.Head | 
                 raise wire.BadHead("the request ends in its head")
             return None
         waiting += data
+
+
+def _cut_through(head: wire.Head) -> bool:
+    return head.headers.get("x-fdist-cut-through") == "1"
 
 
 def _range_start(header: str | None, length: int) -> int:

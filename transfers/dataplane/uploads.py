@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+_TURN_SECONDS = 0.5  # how long a transfer waits for the end of another, so that each has the link nearly to itself
 _SLOT_SECONDS = 1.0  # a reader is often told of a slot before the sender of the last bytes has noticed its end
 
 
@@ -41,7 +42,10 @@ class Refusal(Exception):
 
 
 class UploadSlots:
-    """The transfers that may run at once; a reader that finds none free waits a little and is then refused."""
+    """The transfers that may run at once; a reader that finds none free waits a little and is then refused.
+
+    The last slot is a look-ahead: who takes it waits for the end of another transfer, and its bytes follow at once.
+    """
 
     def __init__(self, count: int, counters: Counters) -> None:
         self._changed = threading.Condition()
@@ -55,8 +59,12 @@ class UploadSlots:
             self._changed.notify_all()
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
+    def taken(self, *, in_turn: bool) -> Iterator[None]:
+        """in_turn: wait for another transfer's end in the last slot. Not for a shard that is itself still on its way:
+        it is as fast as it comes, and what it waits for may stand behind it."""
         with self._changed:
+            if in_turn:
+                self._changed.wait_for(lambda: self._running < max(self._count - 1, 1), _TURN_SECONDS)
             if not self._changed.wait_for(lambda: self._running < self._count, _SLOT_SECONDS):
                 raise Refusal(503, f"this node serves {self._running} transfers and may serve {self._count}")
             self._running += 1

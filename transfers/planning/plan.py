@@ -63,14 +63,18 @@ def plan_job(request: JobRequest, listing: Listing, nodes: Sequence[NodeFacts]) 
 
 def draft_job(request: JobRequest, listing: Listing, nodes: Sequence[NodeFacts]) -> JobPlan:
     """As `plan_job`, and the payload may be larger than what a node has free."""
-    layout, origins = _from_manifest(request, listing) if listing.manifest else _from_objects(request, listing)
     destination = listing.uri.folder if request.destination is None else request.destination
     check_destination(destination)
+    chosen = tuple(choose_nodes(request.nodes, nodes))
+    if listing.manifest:
+        layout, origins = _from_manifest(request, listing)
+    else:
+        layout, origins = _from_objects(request, listing, len(chosen))
     budget = request.bucket_budget.of(layout.size) if request.bucket_budget else None
-    return JobPlan(request, layout, destination, tuple(choose_nodes(request.nodes, nodes)), origins, budget)
+    return JobPlan(request, layout, destination, chosen, origins, budget)
 
 
-def _from_objects(request: JobRequest, listing: Listing) -> tuple[Layout, tuple[OriginObject | None, ...]]:
+def _from_objects(request: JobRequest, listing: Listing, nodes: int) -> tuple[Layout, tuple[OriginObject | None, ...]]:
     uri = listing.uri
     # Consoles make empty objects that end with "/" to show a folder; they are no files.
     found = sorted((item for item in listing.objects if not item.name.endswith("/")), key=lambda item: item.name)
@@ -85,7 +89,7 @@ def _from_objects(request: JobRequest, listing: Listing) -> tuple[Layout, tuple[
         raise PlanError("source", f"{uri} holds {count(len(found), 'object')} and not one byte")
     files = tuple(PayloadFile(item.name.removeprefix(base), item.size, item.crc32c) for item in found)
     _check_lengths(files)
-    return Layout(origins, files, choose_shard_size(request.shard_size, size)), origins
+    return Layout(origins, files, choose_shard_size(request.shard_size, size, nodes)), origins
 
 
 def _from_manifest(request: JobRequest, listing: Listing) -> tuple[Layout, tuple[OriginObject | None, ...]]:

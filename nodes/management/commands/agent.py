@@ -24,11 +24,11 @@ OPTIONS = (
     ("upload-rate", "FDIST_UPLOAD_RATE", "cap on sending to nodes, such as 400mbit or 2.5gbit (default: none)"),
     ("download-rate", "FDIST_DOWNLOAD_RATE", "cap on receiving, from nodes and the bucket together"),
     ("gcs-rate", "FDIST_GCS_RATE", "cap on reading from the bucket"),
-    ("upload-slots", "FDIST_UPLOAD_SLOTS", "shards sent at once (default 2)"),
-    ("download-slots", "FDIST_DOWNLOAD_SLOTS", "shards received from nodes at once (default 2)"),
-    ("gcs-slots", "FDIST_GCS_SLOTS", "shards read from the bucket at once (default 1)"),
     ("quota", "FDIST_QUOTA", "bytes for all jobs together, such as 800GB; beyond it jobs that ended make room"),
     ("reuse", "FDIST_REUSE", "take files that other jobs have here by link (default) or copy, or off"),
+    ("upload-slots", "FDIST_UPLOAD_SLOTS", "shards sent at once, one of them waiting (default 6)"),
+    ("download-slots", "FDIST_DOWNLOAD_SLOTS", "shards received from nodes at once, one of them waiting (default 6)"),
+    ("gcs-slots", "FDIST_GCS_SLOTS", "shards read from the bucket at once, one of them waiting (default 2)"),
     ("log-level", "FDIST_LOG_LEVEL", "debug, info, warning or error (default info)"),
 )
 EPILOG = """\
