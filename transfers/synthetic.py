@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
+from typing import NamedTuple
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F
 
 from nodes.models import Node, NodeState
+from transfers.bulk import insert
 from transfers.models import Job, JobEvent, JobEventKind, JobNode, JobNodeState, JobState, Shard, Transfer
 from transfers.planning import JobRequest, Listing, NodeFacts, SourceObject, parse_source, plan_job
 from transfers.submission import record
@@ -30,6 +33,23 @@ FAILURES = (("failed", "stalled"), ("failed", "refused"), ("expired", ""), ("cor
 ENDS = (JobState.COMPLETE,) * 17 + (JobState.FAILED, JobState.CANCELLED, JobState.CANCELLED)
 JOB_EVERY = timedelta(hours=3)
 SOME_CRC = 0x5EED
+
+
+EVENT_FIELDS = ("job", "at", "kind", "node", "state", "why")
+
+
+class Moved(NamedTuple):
+    """A row of Transfer."""
+
+    job: UUID
+    node: int
+    source: int | None
+    shard: int
+    outcome: str
+    why: str
+    bytes: int
+    milliseconds: int
+    ended_at: datetime
 
 
 @dataclass(frozen=True)
@@ -135,14 +155,14 @@ class _History:
     def write(self) -> int:
         """The number of transfers that were written."""
         rows = list(self._transfers())
-        Transfer.objects.bulk_create(rows, batch_size=BATCH)
+        insert(Transfer, Moved._fields, rows)
         Shard.objects.filter(job=self.job).update(crc32c=F("index") + SOME_CRC)
         self._progress(rows)
-        JobEvent.objects.bulk_create(list(self._events()), batch_size=BATCH)
+        insert(JobEvent, EVENT_FIELDS, self._events())
         self._end()
         return len(rows)
 
-    def _transfers(self) -> Iterator[Transfer]:
+    def _transfers(self) -> Iterator[Moved]:
         """Shard by shard: the first node reads the bucket, the others read from one that has it."""
         step = timedelta(milliseconds=400) / TRANSFERS_IN_PARALLEL
         at = self.job.created_at
@@ -157,25 +177,17 @@ class _History:
                 yield self._transfer(node, source, shard, "done", "", at)
         self.ended = at
 
-    def _transfer(self, node: Node, source: Node | None, shard: int, outcome: str, why: str, at: datetime) -> Transfer:
-        return Transfer(
-            job=self.job,
-            node=node,
-            source=source,
-            shard=shard,
-            outcome=outcome,
-            why=why,
-            bytes=SHARD_SIZE if outcome == "done" else self.random.randrange(SHARD_SIZE),
-            milliseconds=self.random.randrange(200, 900),
-            ended_at=at,
-        )
+    def _transfer(self, node: Node, source: Node | None, shard: int, outcome: str, why: str, at: datetime) -> Moved:
+        moved = SHARD_SIZE if outcome == "done" else self.random.randrange(SHARD_SIZE)
+        took = self.random.randrange(200, 900)
+        return Moved(self.job.pk, node.pk, source.pk if source else None, shard, outcome, why, moved, took, at)
 
-    def _progress(self, transfers: Sequence[Transfer]) -> None:
+    def _progress(self, transfers: Sequence[Moved]) -> None:
         """What the recorder would have added up, node by node."""
         sums = Counter[tuple[int, bool]]()
-        failures = Counter(transfer.node_id for transfer in transfers if transfer.outcome != "done")
+        failures = Counter(transfer.node for transfer in transfers if transfer.outcome != "done")
         for transfer in transfers:
-            sums[transfer.node_id, transfer.source_id is None] += transfer.bytes
+            sums[transfer.node, transfer.source is None] += transfer.bytes
         done = self.state == JobState.COMPLETE
         rows = list(self.job.job_nodes.all())
         for row in rows:
@@ -191,20 +203,17 @@ class _History:
         self.job.bytes_from_gcs = sum(row.bytes_from_gcs for row in rows)
         self.job.bytes_from_peers = sum(row.bytes_from_peers for row in rows)
 
-    def _events(self) -> Iterator[JobEvent]:
-        yield self._event(JobEventKind.STATE, state=JobState.RUNNING)
+    def _events(self) -> Iterator[tuple[object, ...]]:
+        """See EVENT_FIELDS."""
+        job, began = self.job.pk, self.job.created_at
+        yield job, began, JobEventKind.STATE, None, JobState.RUNNING, ""
         for node in self.nodes:
-            yield self._event(JobEventKind.ENROLLED, node)
+            yield job, began, JobEventKind.ENROLLED, node.pk, "", ""
         if self.state == JobState.COMPLETE:
             for node in self.nodes:
-                yield self._event(JobEventKind.NODE_DONE, node, at=self.ended)
+                yield job, self.ended, JobEventKind.NODE_DONE, node.pk, "", ""
         if self.state != JobState.RUNNING:
-            yield self._event(JobEventKind.STATE, state=self.state, at=self.ended)
-
-    def _event(
-        self, kind: JobEventKind, node: Node | None = None, *, state: str = "", at: datetime | None = None
-    ) -> JobEvent:
-        return JobEvent(job=self.job, at=at or self.job.created_at, kind=kind, node=node, state=state)
+            yield job, self.ended, JobEventKind.STATE, None, self.state, ""
 
     def _end(self) -> None:
         self.job.state = JobState.RUNNING

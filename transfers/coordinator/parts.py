@@ -14,7 +14,7 @@ from transfers.links import Links
 
 logger = logging.getLogger(__name__)
 
-READ_COUNT = 2000
+READ_COUNT = 5000  # a second of a busy cell
 BLOCK_MS = 1000
 REAP_SECONDS = 0.5
 
