@@ -10,13 +10,14 @@ from datetime import timedelta
 from pathlib import Path
 
 from django.templatetags.static import static
-from environs import Env
+from environs import Env, validate
 
 from fdist_site import conf
 from fdist_site.local_secret import local_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Env()
+AT_LEAST_0 = validate.Range(min=0)
 
 # --- this installation
 STATE_DIR: Path = env.path("FDIST_STATE_DIR", BASE_DIR / ".fdist")
@@ -106,6 +107,10 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     }
 else:
     DATABASES["default"].setdefault("CONN_HEALTH_CHECKS", True)
+
+# --- how long history is kept: transfers and jobs' events. 0 is for ever; jobs and their sums stay in any case
+FDIST_HISTORY_DAYS: int = env.int("FDIST_HISTORY_DAYS", 90, validate=AT_LEAST_0)
+FDIST_HISTORY_ROWS: int = env.int("FDIST_HISTORY_ROWS", 20_000_000, validate=AT_LEAST_0)  # of each of them
 
 # --- people
 AUTH_PASSWORD_VALIDATORS = [

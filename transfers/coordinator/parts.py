@@ -1,4 +1,4 @@
-"""The three parts, and how to run them."""
+"""The parts, and how to run them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from transfers import recorder
 from transfers.coordinator.leader import Leader
 from transfers.coordinator.loop import Loop, Part
 from transfers.coordinator.planner import Planner
+from transfers.coordinator.pruner import Pruner
 from transfers.links import Links
 
 logger = logging.getLogger(__name__)
@@ -65,7 +66,12 @@ class Reaper:
         return 0.0 if reply.more else REAP_SECONDS
 
 
-PARTS: dict[str, Callable[[Links], Part]] = {"recorder": Recorder, "planner": Planner, "reaper": Reaper}
+PARTS: dict[str, Callable[[Links], Part]] = {
+    "recorder": Recorder,
+    "planner": Planner,
+    "reaper": Reaper,
+    "pruner": Pruner,
+}
 
 
 def run(names: Sequence[str], make_links: Callable[[], Links], stop: threading.Event) -> None:

@@ -23,8 +23,9 @@ class Command(FdistCommand):
   recorder   writes what the scheduler reports into the database
   planner    enrols nodes that come later, wakes nodes that are quiet, gives a Redis that lost its data its jobs back
   reaper     ends transfers that stalled, declares silent nodes dead, every half second
+  pruner     deletes history that is older or longer than FDIST_HISTORY_DAYS and FDIST_HISTORY_ROWS allow
 
-By default all three run, in threads of this process. Two coordinators may run for availability: one of each part
+By default all of them run, in threads of this process. Two coordinators may run for availability: one of each part
 works, the other stands by and takes over within seconds. SIGTERM ends it cleanly; jobs go on without a coordinator for
 as long as nothing fails."""
 
