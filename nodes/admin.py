@@ -25,6 +25,8 @@ class NodeAdmin(ModelAdmin):
     list_filter = ["state", "draining", "version"]
     search_fields = ["name", "address"]
     ordering = ["name"]
+    list_per_page = 50
+    show_full_result_count = False
     fields = [
         "name",
         "shown_state",

@@ -26,7 +26,10 @@ logger = logging.getLogger(__name__)
 BEGINNING = "0-0"
 BATCH = 1000
 ENDS = {"done", "failed", "expired", "corrupt"}  # the kinds that end a transfer
-TRANSFER_FIELDS = ("job", "node", "source", "shard", "outcome", "why", "bytes", "milliseconds", "ended_at")
+TRANSFER_FIELDS = (
+    *("job", "node", "source", "shard", "outcome", "why", "bytes"),
+    *("assigned_at", "first_byte_ms", "milliseconds", "ended_at"),
+)
 NODE_STATES = {"node_registered": NodeState.LIVE, "node_dead": NodeState.DEAD, "node_left": NodeState.LEFT}
 
 
@@ -138,7 +141,9 @@ class _Batch:
             giver = self.nodes[source] if source != GCS else None
             why = fields.get("why", "")[:200]
             shard, took = int(fields["shard"]), int(fields.get("ms") or 0)
-            rows.append((job.id, node, giver, shard, event.kind, why, moved, took, at))
+            assigned, first = fields.get("assigned"), fields.get("first")
+            told = (_at(int(assigned)) if assigned else None, int(first) if first else None)
+            rows.append((job.id, node, giver, shard, event.kind, why, moved, *told, took, at))
             for entry in (progress[job.id, node], totals[job.id]):
                 # Bytes of tries that failed left the bucket too, and count.
                 if giver is None:
@@ -269,7 +274,11 @@ def _execute_many(statement: str, rows: Sequence[Sequence[object]]) -> None:
 
 
 def _time(event: Event) -> datetime:
-    return datetime.fromtimestamp(event.at / 1000, UTC)
+    return _at(event.at)
+
+
+def _at(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def _order(cursor: str) -> tuple[int, int]:

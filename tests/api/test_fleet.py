@@ -116,7 +116,7 @@ def test_the_cell_is_seen_at_a_glance(api: APIClient, job: Job, fleet: Fleet, li
     assert Leader(links.redis, links.cell, "planner").lead()
     cell = get(api, "cell/")
     assert (cell["name"], cell["nodes"], cell["jobs"]) == ("main", {"live": 2}, {"running": 1})
-    assert cell["coordinator"] == {"recorder": False, "planner": True, "reaper": False}
+    assert cell["coordinator"] == {"recorder": False, "planner": True, "reaper": False, "pruner": False}
     assert cell["disk_free"] == 2 * 10**12
     assert cell["recorder_seconds_behind"] >= 0
     fold(links)

@@ -19,25 +19,25 @@ from typing import Any
 from tests.bench.site import site
 
 SLOTS = 8
+KEY = "fdk_bench"
 SHARD = 64 * 2**20
 
 
 def play(links: Any, nodes: int, shards: int) -> int:
     """Runs one job to its end in the scheduler; gives the number of transfers."""
-    from nodes.models import EnrolmentKey
+    from nodes.models import digest_of
     from transfers.planning import JobRequest, Listing, NodeFacts, SourceObject, parse_source, plan_job
     from transfers.publishing import publish
     from transfers.scheduler.types import NodeInfo, Report
     from transfers.submission import record
 
     scheduler = links.scheduler
-    made, key = EnrolmentKey.issue("bench")
-    scheduler.set_enrolment_keys([made.digest])
+    scheduler.set_enrolment_keys([digest_of(KEY)])
     names = [f"bench-{number:05d}" for number in range(nodes)]
     epochs = {}
     for name in names:
         info = NodeInfo(name, "127.0.0.1:1", "ab" * 16, upload_slots=SLOTS, download_slots=SLOTS, gcs_slots=SLOTS)
-        epochs[name] = scheduler.register(info, key).epoch
+        epochs[name] = scheduler.register(info, KEY).epoch
     _recorded(names, links.cell)
     uri = parse_source("gs://bench/model/")
     listing = Listing(uri, [SourceObject("bench", "model/weights", 1, shards * SHARD, 1)])
