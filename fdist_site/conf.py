@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from nodes.agent.config import AgentConfig
+from nodes.agent.config import AgentConfig, MetricsConfig
 from nodes.labels import NODE_NAME, parse_labels
 from transfers.errors import FdistError
 
@@ -22,6 +22,8 @@ CELL_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 RATE = re.compile(r"(?i)(\d+(?:\.\d+)?)\s*([kmgt]?)(?:bit)?(?:/s|ps)?")
 RATE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 UNLIMITED = {"", "0", "none", "unlimited"}
+LOG_FORMATS = ("line", "json")
+SHORTEST_TOKEN = 16
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 ANY_ADDRESS = {"", "0.0.0.0", "::"}  # noqa: S104  (compared with, not listened on)
 
@@ -122,6 +124,41 @@ def log_level(environment: Mapping[str, str] | None = None) -> str:
     return level
 
 
+def log_format(environment: Mapping[str, str] | None = None) -> str:
+    """FDIST_LOG_FORMAT: line or json."""
+    form = _Reader(environment).text("FDIST_LOG_FORMAT", "line").lower()
+    if form not in LOG_FORMATS:
+        raise ConfError("FDIST_LOG_FORMAT", f'"{form}" is none of {", ".join(LOG_FORMATS)}')
+    return form
+
+
+def link_rate(environment: Mapping[str, str] | None = None) -> int | None:
+    """FDIST_LINK_RATE: bit/s of a node's network link, by which the efficiency of jobs is measured."""
+    return _Reader(environment).rate("FDIST_LINK_RATE")
+
+
+def metrics_token(environment: Mapping[str, str] | None = None) -> str:
+    """FDIST_METRICS_TOKEN: with which Prometheus may read /metrics; empty lets no program read it."""
+    token = _Reader(environment).text("FDIST_METRICS_TOKEN")
+    if token and len(token) < SHORTEST_TOKEN:
+        raise ConfError("FDIST_METRICS_TOKEN", f"has {len(token)} characters; give it at least {SHORTEST_TOKEN}")
+    return token
+
+
+def metrics(environment: Mapping[str, str] | None = None) -> MetricsConfig | None:
+    """FDIST_METRICS_LISTEN: where an agent or the coordinator serves /metrics; None when it does not."""
+    text = _Reader(environment).text("FDIST_METRICS_LISTEN")
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ConfError("FDIST_METRICS_LISTEN", f'"{text}" is no host:port, such as 127.0.0.1:9464 or [::]:9464')
+    token = metrics_token(environment)
+    if not token:
+        raise ConfError("FDIST_METRICS_TOKEN", "is needed with FDIST_METRICS_LISTEN: nobody else may read metrics")
+    return MetricsConfig(host.strip("[]"), int(port), token)
+
+
 def agent_config(environment: Mapping[str, str] | None = None) -> AgentConfig:
     """What an agent is told by the environment; raises ConfError that names the variable at fault."""
     read = _Reader(environment)
@@ -163,4 +200,5 @@ def agent_config(environment: Mapping[str, str] | None = None) -> AgentConfig:
         gcs_endpoint=read.text("STORAGE_EMULATOR_HOST") or None,
         gcs_project=read.text("FDIST_GCS_PROJECT") or None,
         log_level=log_level(environment),
+        metrics=metrics(environment),
     )

@@ -29,6 +29,13 @@ HTTPS: bool = env.bool("FDIST_HTTPS", False)  # served behind TLS, ended here or
 TIME_ZONE: str = env.str("FDIST_TIME_ZONE", "UTC")
 LOG_LEVEL: str = env.str("FDIST_LOG_LEVEL", "INFO").upper()
 
+LOG_FORMAT: str = conf.log_format()
+
+# --- metrics: see docs/operations.md
+FDIST_METRICS_TOKEN: str = conf.metrics_token()
+FDIST_METRICS = conf.metrics()  # of the coordinator; the web server has them at its own address
+FDIST_LINK_RATE: int | None = conf.link_rate()
+
 # --- what fdist speaks to
 REDIS_URL: str = conf.redis_url()
 FDIST_BROKER_URL: str = conf.broker_url()

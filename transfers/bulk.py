@@ -14,7 +14,7 @@ def insert(model: type[Model], names: Sequence[str], rows: Iterable[Sequence[Any
 
     PostgreSQL gets them by COPY, others by one prepared statement. Cost: on SQLite 3 us a value.
     """
-    fields = [model._meta.get_field(name) for name in names]
+    fields: list[Any] = [model._meta.get_field(name) for name in names]
     quote = connection.ops.quote_name
     table, columns = quote(model._meta.db_table), ", ".join(quote(field.column) for field in fields)
     with connection.cursor() as cursor:

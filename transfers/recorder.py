@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -266,7 +267,7 @@ def _add_progress(progress: dict[tuple[uuid.UUID, int], _Progress]) -> None:
     )
 
 
-def _execute_many(statement: str, rows: Sequence[Sequence[object]]) -> None:
+def _execute_many(statement: str, rows: Sequence[Sequence[Any]]) -> None:
     """One prepared statement for all rows: at 1,000 rows a tenth of the time that bulk_update takes."""
     if rows:
         with connection.cursor() as cursor:

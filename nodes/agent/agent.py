@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import redis
 
@@ -35,6 +36,9 @@ from transfers.errors import FdistError, StoreError
 from transfers.scheduler import Scheduler
 from transfers.scheduler.clock import RedisClock
 from transfers.scheduler.types import Assignment, Heartbeat, HeartbeatReply, NodeInfo
+
+if TYPE_CHECKING:
+    from nodes.agent.metrics import AgentMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +74,7 @@ class Agent:
             self._ticket_key,
             moved=self._server_moved,
         )
+        self.metrics = _metrics(config)
         self.redis = connect(config.redis_url)
         self._clock = RedisClock(self.redis)
         self.scheduler = Scheduler(self.redis, config.cell, clock=self._clock)
@@ -95,6 +100,7 @@ class Agent:
             flows=self.flows,
             give_up=lambda transfer, why: self.book.give_up(transfer.job, why),
             fail_job=lambda transfer, why: self.book.fail(transfer.job, why),
+            ended=self.metrics.transfer_ended if self.metrics else None,
         )
         self.drain_loop = Drain(
             self.session,
@@ -121,6 +127,8 @@ class Agent:
         say(logger, logging.INFO, "agent starts", node=self.node, pid=os.getpid(), data=self.config.data_dir)
         self.server.start()
         self._starter.start()
+        if self.metrics:
+            self.metrics.serve(self)
 
     def _start(self) -> None:
         while not self.server.wait_ready():
@@ -147,6 +155,8 @@ class Agent:
             self._pulse.stop(self.config.heartbeat_seconds + 1)
             self._leave()
             self.server.stop(UPLOAD_GRACE)
+            if self.metrics:
+                self.metrics.close()
             self._chores.close(1.0)
             self._movers.close(1.0)
             self.redis.close()
@@ -257,6 +267,15 @@ class Agent:
 
     def _tell_clock(self) -> None:
         self.server.set_clock(self._clock() - int(time.time() * 1000))
+
+
+def _metrics(config: AgentConfig) -> AgentMetrics | None:
+    """Where they are not asked for, their library is not loaded."""
+    if config.metrics is None:
+        return None
+    from nodes.agent.metrics import AgentMetrics
+
+    return AgentMetrics(config.metrics)
 
 
 def _claim(data_dir: Path) -> int:

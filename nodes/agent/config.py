@@ -8,6 +8,15 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
+class MetricsConfig:
+    """Where /metrics is served, and who may read it. port: 0 lets the system choose."""
+
+    host: str
+    port: int
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class AgentConfig:
     """Everything that an agent is told at its start. Rates are bits a second, None is unlimited.
 
@@ -36,3 +45,4 @@ class AgentConfig:
     gcs_endpoint: str | None = None
     gcs_project: str | None = None
     log_level: str = "INFO"
+    metrics: MetricsConfig | None = None

@@ -85,7 +85,7 @@ class Mover:
     """Shared by all mover threads of a node.
 
     give_up: called with a job's transfer and a reason when this node cannot have the job at all.
-    fail_job: the same when nobody can.
+    fail_job: the same when nobody can. ended: called with each transfer that has ended.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class Mover:
         flows: Flows,
         give_up: Callable[[Transfer, str], None],
         fail_job: Callable[[Transfer, str], None],
+        ended: Callable[[Transfer], None] | None = None,
     ) -> None:
         self._node = node
         self._bucket = bucket
@@ -108,6 +109,7 @@ class Mover:
         self._flows = flows
         self._give_up = give_up
         self._fail_job = fail_job
+        self._ended = ended
         self._bucket_backoff = Backoff(BUSY_PAUSE, LONGEST_BUSY_PAUSE)
         self._bucket_opens = 0.0  # before this moment nobody asks the bucket
         self._lock = threading.Lock()
@@ -117,6 +119,8 @@ class Mover:
         ending = self._outcome(transfer)
         transfer.end(ending)
         self._log(transfer, ending)
+        if self._ended is not None:
+            self._ended(transfer)
 
     def _outcome(self, transfer: Transfer) -> Ending:
         try:

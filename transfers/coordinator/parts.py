@@ -6,12 +6,16 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
+from django.conf import settings
+
 from transfers import recorder
 from transfers.coordinator.leader import Leader
 from transfers.coordinator.loop import Loop, Part
 from transfers.coordinator.planner import Planner
 from transfers.coordinator.pruner import Pruner
 from transfers.links import Links
+from transfers.metrics import counts
+from transfers.metrics.tally import tally
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +37,10 @@ class Recorder:
         at = recorder.position(cell)
         events = scheduler.events(at, count=READ_COUNT, block_ms=BLOCK_MS)
         if events:
-            recorder.fold(cell, at, events)
+            with counts.BATCH.time():
+                written = recorder.fold(cell, at, events)
+            if written:
+                tally(events, settings.FDIST_LINK_RATE)
             return 0.0
         recorder.follow(cell, at, last_of(scheduler.stream_bounds()))
         return 0.0  # it blocked in Redis already

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from transfers.links import Links
+from transfers.metrics import counts
 from transfers.retention import Keep, excess, prune, tables
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Pruner:
         full = False
         for model, at, table in tables():
             gone = prune(model, at, before, self.up_to.get(table, 0), BATCH)
+            counts.PRUNED.labels(table.replace(" ", "_")).inc(gone)
             if gone:
                 logger.debug("pruned table=%s rows=%d", table.replace(" ", "_"), gone)
             full = full or gone == BATCH
