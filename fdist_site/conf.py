@@ -200,5 +200,6 @@ def agent_config(environment: Mapping[str, str] | None = None) -> AgentConfig:
         gcs_endpoint=read.text("STORAGE_EMULATOR_HOST") or None,
         gcs_project=read.text("FDIST_GCS_PROJECT") or None,
         log_level=log_level(environment),
+        log_format=log_format(environment),
         metrics=metrics(environment),
     )

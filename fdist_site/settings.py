@@ -14,6 +14,7 @@ from environs import Env, validate
 
 from fdist_site import conf
 from fdist_site.local_secret import local_secret
+from transfers.logs import FORMATTERS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Env()
@@ -65,6 +66,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "fdist_site.requests.request_ids",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "fdist_site.security.content_security_policy",
@@ -232,12 +234,12 @@ UNFOLD = {
     "COLORS": {"primary": ADMIN_BLUES},
 }
 
-# --- logs: one line an event, `key=value` pairs after the message
+# --- logs: one line an event, see transfers.logs
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {form: {"()": formatter} for form, formatter in FORMATTERS.items()},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
 }
 env.seal()

@@ -1,4 +1,4 @@
-"""/metrics for Prometheus on a port of its own, for whoever has the token. Knows neither Django nor what is measured."""
+"""/metrics for Prometheus on a port of its own, for whoever has the token. Knows neither Django nor the figures."""
 
 from __future__ import annotations
 

@@ -70,6 +70,7 @@ class Agent:
                 port=config.shard_port,
                 rate=config.upload_rate or 0,
                 uploads=config.upload_slots,
+                log_format=config.log_format,
             ),
             self._ticket_key,
             moved=self._server_moved,

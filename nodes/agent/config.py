@@ -45,4 +45,5 @@ class AgentConfig:
     gcs_endpoint: str | None = None
     gcs_project: str | None = None
     log_level: str = "INFO"
+    log_format: str = "line"
     metrics: MetricsConfig | None = None

@@ -27,6 +27,7 @@ from transfers.errors import (
     SourceRefused,
     StoreError,
 )
+from transfers.logs import about
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +117,9 @@ class Mover:
 
     def carry(self, transfer: Transfer) -> None:
         """Move the shard; afterwards `transfer.ending` says how that went."""
-        ending = self._outcome(transfer)
+        source = transfer.assignment.source or "gcs"
+        with about(node=self._node, job=transfer.job.id, shard=transfer.shard, source=source):
+            ending = self._outcome(transfer)
         transfer.end(ending)
         self._log(transfer, ending)
         if self._ended is not None:

@@ -45,6 +45,7 @@ class ServerOptions:
     port: int
     rate: int
     uploads: int
+    log_format: str = "line"
 
 
 class ShardServerChild:
@@ -137,6 +138,7 @@ class ShardServerChild:
         argv = [sys.executable, "-m", "transfers.dataplane.server", "--data-dir", str(options.data_dir)]
         argv += ["--host", options.host, "--port", str(port), "--rate", str(self._rate)]
         argv += ["--max-uploads", str(options.uploads), "--stall-after", str(STALL_AFTER)]
+        argv += ["--node", self._node, "--log-format", options.log_format]
         environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
         root = str(Path(__file__).resolve().parents[2])
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH", "")]))

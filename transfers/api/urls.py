@@ -8,6 +8,7 @@ from rest_framework.routers import DefaultRouter
 from nodes.api import NodeViewSet
 from transfers.api.cell import Cell
 from transfers.api.parts import JobEvents, JobFiles, JobNodes, JobShards, JobTransfers
+from transfers.api.tracing import ShardTrace
 from transfers.api.transfers import ActiveTransfers, Transfers
 from transfers.api.views import JobViewSet, nothing_here
 
@@ -22,6 +23,7 @@ urlpatterns = [
     path("jobs/<uuid:pk>/nodes/", JobNodes.as_view(), name="job-nodes"),
     path("jobs/<uuid:pk>/files/", JobFiles.as_view(), name="job-files"),
     path("jobs/<uuid:pk>/shards/", JobShards.as_view(), name="job-shards"),
+    path("jobs/<uuid:pk>/shards/<int:index>/trace/", ShardTrace.as_view(), name="shard-trace"),
     path("jobs/<uuid:pk>/events/", JobEvents.as_view(), name="job-history"),
     path("jobs/<uuid:pk>/transfers/", JobTransfers.as_view(), name="job-transfers"),
     path("transfers/", Transfers.as_view(), name="transfers"),
