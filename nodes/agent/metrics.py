@@ -96,6 +96,11 @@ class AgentMetrics:
         self._server.start()
         say(logger, logging.INFO, "metrics", node=agent.node, host=config.host, port=self._server.port)
 
+    @property
+    def port(self) -> int:
+        """Where they are shown; 0 while they are not."""
+        return self._server.port if self._server else 0
+
     def close(self) -> None:
         if self._server is not None:
             self._server.close()

@@ -38,6 +38,9 @@ class Loop(threading.Thread):
         self.leader = leader
         self.stop = stop
         self.backoff = FIRST_BACKOFF
+        counts.LEADING.labels(part.name).set(0)
+        counts.STEP.labels(part.name)
+        counts.STEP_FAILURES.labels(part.name)
 
     def run(self) -> None:
         logger.info("started part=%s", self.part.name)

@@ -128,7 +128,8 @@ class Assignment:
 class Report:
     """The end of a transfer, told by its receiver. crc32c: of the bytes here, if "ok". why: one word, for failures.
 
-    bytes: moved over the network for this lease (also those of a failed try). ms: how long it took.
+    bytes: moved over the network for this lease (also those of a failed try). ms: how long it took. first_ms: how long
+    until its first byte came, None if none did.
     """
 
     lease: str
@@ -137,6 +138,7 @@ class Report:
     bytes: int = 0
     ms: int = 0
     why: str = ""
+    first_ms: int | None = None
 
 
 @dataclass(frozen=True)
