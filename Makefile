@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench scheduling lint format clean
+.PHONY: help setup demo test bench bench-pages bench-recorder scheduling lint format clean
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "fdist needs Python 3.11 or newer; name one with: make PYTHON=python3.11")'
@@ -28,6 +28,12 @@ test: $(READY) ## every test; what needs root or a Debian package is skipped wit
 
 bench: $(READY) ## what an assignment costs the scheduler's Redis, beside a script that does nothing
 	@$(BIN)/python -m tests.bench.scheduler $(ARGS)
+
+bench-pages: $(READY) ## how long pages and lists take with a million transfers (ARGS="--database postgresql")
+	@$(BIN)/python -m tests.bench.pages $(ARGS)
+
+bench-recorder: $(READY) ## how many completed shards a second reach the record (ARGS="--database postgresql")
+	@$(BIN)/python -m tests.bench.recorder $(ARGS)
 
 scheduling: $(READY) ## the tables of docs/scheduling.md: how near the scheduler comes to its bounds, by policy
 	@$(BIN)/python -m tests.bench.scheduling $(ARGS)

@@ -147,13 +147,12 @@ def metrics_token(environment: Mapping[str, str] | None = None) -> str:
 
 def metrics(environment: Mapping[str, str] | None = None) -> MetricsConfig | None:
     """FDIST_METRICS_LISTEN: where an agent or the coordinator serves /metrics; None when it does not."""
-    text = _Reader(environment).text("FDIST_METRICS_LISTEN")
+    text, token = _Reader(environment).text("FDIST_METRICS_LISTEN"), metrics_token(environment)
     if not text:
         return None
     host, _, port = text.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ConfError("FDIST_METRICS_LISTEN", f'"{text}" is no host:port, such as 127.0.0.1:9464 or [::]:9464')
-    token = metrics_token(environment)
     if not token:
         raise ConfError("FDIST_METRICS_TOKEN", "is needed with FDIST_METRICS_LISTEN: nobody else may read metrics")
     return MetricsConfig(host.strip("[]"), int(port), token)

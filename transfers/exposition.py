@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 PATH = "/metrics"
+GIVEN = "HTTP_AUTHORIZATION"  # where WSGI has the header
 PATIENCE = 10  # seconds that a connection may say nothing
 
 
@@ -57,7 +58,7 @@ def guarded(app: Callable[..., Any], token: str) -> WSGIApplication:
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"] != PATH or environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return _refuse(start_response, "404 Not Found", f"there is only {PATH} here\n")
-        if not is_allowed(environ.get("HTTP_AUTHORIZATION", ""), token):
+        if not is_allowed(environ.get(GIVEN, ""), token):
             return _refuse(start_response, "401 Unauthorized", "Authorization: Bearer and FDIST_METRICS_TOKEN\n")
         found: Iterable[bytes] = app(environ, start_response)
         return found
