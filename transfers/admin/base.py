@@ -55,7 +55,7 @@ class ReadOnlyAdmin(ModelAdmin):
 
     paginator = BoundedPaginator  # counting a million rows costs more than showing a page of them
     show_full_result_count = False
-    list_per_page = 50
+    list_per_page = 25
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
