@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench bench-fleet scheduling screenshots lint format clean
+.PHONY: help setup demo test bench bench-fleet bench-pages bench-recorder scheduling screenshots lint format clean
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "fdist needs Python 3.11 or newer; name one with: make PYTHON=python3.11")'
@@ -34,6 +34,12 @@ bench: $(READY) ## what an assignment costs the scheduler's Redis, beside a scri
 bench-fleet: $(READY) ## a fleet in network namespaces, as root: ours beside nginx and BitTorrent (ARGS="even8 killed --repeat 3")
 	@$(BIN)/python -c 'import libtorrent' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock || true
 	@$(BIN)/python -m tests.bench.fleet $(ARGS)
+
+bench-pages: $(READY) ## how long pages and lists take with a million transfers (ARGS="--database postgresql")
+	@$(BIN)/python -m tests.bench.pages $(ARGS)
+
+bench-recorder: $(READY) ## how many completed shards a second reach the record (ARGS="--database postgresql")
+	@$(BIN)/python -m tests.bench.recorder $(ARGS)
 
 scheduling: $(READY) ## the tables of docs/scheduling.md: how near the scheduler comes to its bounds, by policy
 	@$(BIN)/python -m tests.bench.scheduling $(ARGS)

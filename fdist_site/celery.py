@@ -81,4 +81,4 @@ def log_lines(**_kwargs: Any) -> None:
     """One format for all that an agent logs."""
     from nodes.agent.log import set_up
 
-    set_up(conf.log_level())
+    set_up(conf.log_level(), conf.log_format())

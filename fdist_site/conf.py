@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import cast, get_args
 from urllib.parse import urlsplit, urlunsplit
 
-from nodes.agent.config import AgentConfig
+from nodes.agent.config import AgentConfig, MetricsConfig
 from nodes.labels import NODE_NAME, parse_labels
 from transfers.dataplane.reuse import Reuse
 from transfers.errors import FdistError
@@ -26,6 +26,8 @@ CELL_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 SIZE = re.compile(r"(?i)(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?")
 UNLIMITED = {"", "0", "none", "unlimited"}
 FLAGS = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False}
+LOG_FORMATS = ("line", "json")
+SHORTEST_TOKEN = 16
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 ANY_ADDRESS = {"", "0.0.0.0", "::"}  # noqa: S104  (compared with, not listened on)
 
@@ -139,6 +141,40 @@ def log_level(environment: Mapping[str, str] | None = None) -> str:
     return level
 
 
+def log_format(environment: Mapping[str, str] | None = None) -> str:
+    """FDIST_LOG_FORMAT: line or json."""
+    form = _Reader(environment).text("FDIST_LOG_FORMAT", "line").lower()
+    if form not in LOG_FORMATS:
+        raise ConfError("FDIST_LOG_FORMAT", f'"{form}" is none of {", ".join(LOG_FORMATS)}')
+    return form
+
+
+def link_rate(environment: Mapping[str, str] | None = None) -> int | None:
+    """FDIST_LINK_RATE: bit/s of a node's network link, by which the efficiency of jobs is measured."""
+    return _Reader(environment).rate("FDIST_LINK_RATE")
+
+
+def metrics_token(environment: Mapping[str, str] | None = None) -> str:
+    """FDIST_METRICS_TOKEN: with which Prometheus may read /metrics; empty lets no program read it."""
+    token = _Reader(environment).text("FDIST_METRICS_TOKEN")
+    if token and len(token) < SHORTEST_TOKEN:
+        raise ConfError("FDIST_METRICS_TOKEN", f"has {len(token)} characters; give it at least {SHORTEST_TOKEN}")
+    return token
+
+
+def metrics(environment: Mapping[str, str] | None = None) -> MetricsConfig | None:
+    """FDIST_METRICS_LISTEN: where an agent or the coordinator serves /metrics; None when it does not."""
+    text, token = _Reader(environment).text("FDIST_METRICS_LISTEN"), metrics_token(environment)
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ConfError("FDIST_METRICS_LISTEN", f'"{text}" is no host:port, such as 127.0.0.1:9464 or [::]:9464')
+    if not token:
+        raise ConfError("FDIST_METRICS_TOKEN", "is needed with FDIST_METRICS_LISTEN: nobody else may read metrics")
+    return MetricsConfig(host.strip("[]"), int(port), token)
+
+
 def agent_config(environment: Mapping[str, str] | None = None) -> AgentConfig:
     """What an agent is told by the environment; raises ConfError that names the variable at fault."""
     read = _Reader(environment)
@@ -184,6 +220,8 @@ def agent_config(environment: Mapping[str, str] | None = None) -> AgentConfig:
         gcs_project=read.text("FDIST_GCS_PROJECT") or None,
         log_level=log_level(environment),
         test_fleet=read.flag("FDIST_TEST_FLEET"),
+        log_format=log_format(environment),
+        metrics=metrics(environment),
     )
 
 

@@ -10,13 +10,15 @@ from datetime import timedelta
 from pathlib import Path
 
 from django.templatetags.static import static
-from environs import Env
+from environs import Env, validate
 
 from fdist_site import conf
 from fdist_site.local_secret import local_secret
+from transfers.logs import FORMATTERS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Env()
+AT_LEAST_0 = validate.Range(min=0)
 
 # --- this installation
 STATE_DIR: Path = env.path("FDIST_STATE_DIR", BASE_DIR / ".fdist")
@@ -27,6 +29,13 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.list("FDIST_CSRF_TRUSTED_ORIGINS", [])
 HTTPS: bool = env.bool("FDIST_HTTPS", False)  # served behind TLS, ended here or at a proxy
 TIME_ZONE: str = env.str("FDIST_TIME_ZONE", "UTC")
 LOG_LEVEL: str = env.str("FDIST_LOG_LEVEL", "INFO").upper()
+
+LOG_FORMAT: str = conf.log_format()
+
+# --- metrics: see docs/operations.md
+FDIST_METRICS_TOKEN: str = conf.metrics_token()
+FDIST_METRICS = conf.metrics()  # of the coordinator; the web server has them at its own address
+FDIST_LINK_RATE: int | None = conf.link_rate()
 
 # --- what fdist speaks to
 REDIS_URL: str = conf.redis_url()
@@ -63,6 +72,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "fdist_site.requests.request_ids",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "fdist_site.security.content_security_policy",
@@ -113,6 +123,10 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     }
 else:
     DATABASES["default"].setdefault("CONN_HEALTH_CHECKS", True)
+
+# --- how long history is kept: transfers and jobs' events. 0 is for ever; jobs and their sums stay in any case
+FDIST_HISTORY_DAYS: int = env.int("FDIST_HISTORY_DAYS", 90, validate=AT_LEAST_0)
+FDIST_HISTORY_ROWS: int = env.int("FDIST_HISTORY_ROWS", 20_000_000, validate=AT_LEAST_0)  # of each of them
 
 # --- people
 AUTH_PASSWORD_VALIDATORS = [
@@ -229,12 +243,12 @@ UNFOLD = {
     "COLORS": {"primary": ADMIN_BLUES},
 }
 
-# --- logs: one line an event, `key=value` pairs after the message
+# --- logs: one line an event, see transfers.logs
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {form: {"()": formatter} for form, formatter in FORMATTERS.items()},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
 }
 env.seal()

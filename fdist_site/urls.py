@@ -6,6 +6,7 @@ from django.urls import include, path
 
 from fdist_site import health
 from transfers import views
+from transfers.metrics.view import metrics
 
 admin.autodiscover()
 
@@ -27,6 +28,7 @@ urlpatterns = [
     path("logout/", auth_views.LogoutView.as_view(), name="logout"),
     path("api/<str:version>/", include("transfers.api.urls")),
     path("admin/", admin.site.urls),
+    path("metrics", metrics, name="metrics"),
     path("healthz", health.alive, name="healthz"),
     path("readyz", health.ready, name="readyz"),
 ]

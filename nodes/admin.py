@@ -70,6 +70,8 @@ class NodeAdmin(ModelAdmin):
     list_filter = ["state", "draining", "version"]
     search_fields = ["name", "address"]
     ordering = ["name"]
+    list_per_page = 25
+    show_full_result_count = False
     fields = [
         "name",
         "shown_state",

@@ -12,10 +12,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from django.db import connection, transaction
 
 from nodes.models import Node, NodeState
+from transfers.bulk import insert
 from transfers.errors import InvalidTransition
 from transfers.models import Job, JobEvent, JobEventKind, JobNode, JobNodeState, JobState, Shard, StreamCursor, Transfer
 from transfers.scheduler.types import GCS, Event
@@ -25,6 +27,10 @@ logger = logging.getLogger(__name__)
 BEGINNING = "0-0"
 BATCH = 1000
 ENDS = {"done", "failed", "expired", "corrupt"}  # the kinds that end a transfer
+TRANSFER_FIELDS = (
+    *("job", "node", "source", "shard", "outcome", "why", "bytes"),
+    *("assigned_at", "first_byte_ms", "milliseconds", "ended_at"),
+)
 NODE_STATES = {"node_registered": NodeState.LIVE, "node_dead": NodeState.DEAD, "node_left": NodeState.LEFT}
 
 
@@ -50,7 +56,7 @@ def follow(cell: str, read_from: str, last: str) -> str:
 def fold(cell: str, read_from: str, events: Sequence[Event]) -> bool:
     """Writes what the events say; False, and nothing written, if another recorder had moved the position.
 
-    Cost: about ten statements a batch besides the rows themselves, whatever the number of nodes and jobs.
+    Cost: about ten statements a batch besides the rows themselves, and one a job, whatever the number of nodes.
     """
     if not events:
         return True
@@ -127,33 +133,28 @@ class _Batch:
         )
 
     def _transfers(self) -> None:
-        rows: list[Transfer] = []
+        rows: list[tuple[object, ...]] = []
         progress: dict[tuple[uuid.UUID, int], _Progress] = defaultdict(_Progress)
         totals: dict[uuid.UUID, _Progress] = defaultdict(_Progress)
         for event, job in self._of(*ENDS):
             fields, at = event.fields, _time(event)
             source, moved = fields.get("source", GCS), int(fields.get("bytes") or 0)
             node = self.nodes[fields["node"]]
-            rows.append(
-                Transfer(
-                    job_id=job.id,
-                    node_id=node,
-                    source_id=self.nodes[source] if source != GCS else None,
-                    shard=int(fields["shard"]),
-                    outcome=event.kind,
-                    why=fields.get("why", "")[:200],
-                    bytes=moved,
-                    milliseconds=int(fields.get("ms") or 0),
-                    ended_at=at,
-                )
-            )
+            giver = self.nodes[source] if source != GCS else None
+            why = fields.get("why", "")[:200]
+            shard, took = int(fields["shard"]), int(fields.get("ms") or 0)
+            assigned, first = fields.get("assigned"), fields.get("first")
+            told = (_at(int(assigned)) if assigned else None, int(first) if first else None)
+            rows.append((job.id, node, giver, shard, event.kind, why, moved, *told, took, at))
             for entry in (progress[job.id, node], totals[job.id]):
                 # Bytes of tries that failed left the bucket too, and count.
-                entry.gcs += moved if source == GCS else 0
-                entry.peers += moved if source != GCS else 0
+                if giver is None:
+                    entry.gcs += moved
+                else:
+                    entry.peers += moved
                 entry.failures += event.kind != "done"
                 entry.first = entry.first or at
-        Transfer.objects.bulk_create(rows, batch_size=BATCH)
+        insert(Transfer, TRANSFER_FIELDS, rows)
         _add_progress(progress)
         for job_id, total in totals.items():
             job = self.jobs[job_id.hex]
@@ -166,11 +167,12 @@ class _Batch:
     def _digests(self) -> None:
         """Of shards read from the bucket; peers were checked against these."""
         for job_id, found in self._found_digests().items():
-            shards = list(Shard.objects.filter(job_id=job_id, index__in=list(found)).only("id", "index", "crc32c"))
-            changed = [shard for shard in shards if shard.crc32c != found[shard.index]]
-            for shard in changed:
-                shard.crc32c = found[shard.index]
-            Shard.objects.bulk_update(changed, ["crc32c"], batch_size=BATCH // 2)
+            known = dict(
+                Shard.objects.filter(job_id=job_id, index__in=list(found)).order_by().values_list("index", "crc32c")
+            )
+            key = Shard._meta.get_field("job").get_db_prep_value(job_id, connection)
+            changed = [(crc, key, index) for index, crc in found.items() if known.get(index) != crc]
+            _execute_many('UPDATE transfers_shard SET crc32c = %s WHERE job_id = %s AND "index" = %s', changed)
 
     def _found_digests(self) -> dict[uuid.UUID, dict[int, int]]:
         found: dict[uuid.UUID, dict[int, int]] = defaultdict(dict)
@@ -180,21 +182,22 @@ class _Batch:
         return found
 
     def _job_node_ends(self) -> None:
+        """The first end is the end: after Redis lost its data every node says again that it is done."""
+        adapt = connection.ops.adapt_datetimefield_value
+        prepare = JobNode._meta.get_field("job").get_db_prep_value
+        ends = []
         for event, job in self._of("node_done", "node_failed"):
             if _is_past(event, job):
                 continue
             done = event.kind == "node_done"
-            changes: dict[str, object] = {
-                "state": JobNodeState.DONE if done else JobNodeState.FAILED,
-                "finished_at": _time(event),
-                "error": "" if done else event.fields.get("why", ""),
-            }
-            if done:
-                changes["shards_held"] = job.shard_count
-            # The first end is the end: after Redis lost its data every node says again that it is done.
-            JobNode.objects.filter(job_id=job.id, node_id=self.nodes[event.fields["node"]]).exclude(
-                state=changes["state"]
-            ).update(**changes)
+            state, why = (JobNodeState.DONE, "") if done else (JobNodeState.FAILED, event.fields.get("why", ""))
+            held, node = job.shard_count if done else None, self.nodes[event.fields["node"]]
+            ends.append((state, adapt(_time(event)), why, held, prepare(job.id, connection), node, state))
+        _execute_many(
+            "UPDATE transfers_jobnode SET state = %s, finished_at = %s, error = %s,"
+            " shards_held = COALESCE(%s, shards_held) WHERE job_id = %s AND node_id = %s AND state <> %s",
+            ends,
+        )
 
     def _quorums(self) -> None:
         for event, job in self._of("job_ready"):
@@ -243,7 +246,7 @@ def _is_past(event: Event, job: Job) -> bool:
 
 
 def _add_progress(progress: dict[tuple[uuid.UUID, int], _Progress]) -> None:
-    """One prepared statement for all nodes of the batch: at 1,000 nodes a tenth of the time that bulk_update takes."""
+    """Adds to the nodes of the batch what it moved for them."""
     if not progress:
         return
     ids = {
@@ -262,18 +265,28 @@ def _add_progress(progress: dict[tuple[uuid.UUID, int], _Progress]) -> None:
         (add.gcs, add.peers, add.failures, JobNodeState.ENROLLED, JobNodeState.MOVING, adapt(add.first), ids[key])
         for key, add in progress.items()
     ]
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "UPDATE transfers_jobnode SET"
-            " bytes_from_gcs = bytes_from_gcs + %s, bytes_from_peers = bytes_from_peers + %s,"
-            " failures = failures + %s, state = CASE WHEN state = %s THEN %s ELSE state END,"
-            " started_at = COALESCE(started_at, %s) WHERE id = %s",
-            rows,
-        )
+    _execute_many(
+        "UPDATE transfers_jobnode SET"
+        " bytes_from_gcs = bytes_from_gcs + %s, bytes_from_peers = bytes_from_peers + %s,"
+        " failures = failures + %s, state = CASE WHEN state = %s THEN %s ELSE state END,"
+        " started_at = COALESCE(started_at, %s) WHERE id = %s",
+        rows,
+    )
+
+
+def _execute_many(statement: str, rows: Sequence[Sequence[Any]]) -> None:
+    """One prepared statement for all rows: at 1,000 rows a tenth of the time that bulk_update takes."""
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.executemany(statement, rows)
 
 
 def _time(event: Event) -> datetime:
-    return datetime.fromtimestamp(event.at / 1000, UTC)
+    return _at(event.at)
+
+
+def _at(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def _order(cursor: str) -> tuple[int, int]:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fdist_site.cli.config import load
-from transfers.words import parse_rate
 from nodes.labels import NODE_NAME, parse_labels
-from transfers.words import parse_size
+from transfers.words import parse_rate, parse_size
 
 if TYPE_CHECKING:
     from transfers.client import Fdist

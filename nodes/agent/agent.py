@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import redis
 
@@ -40,6 +41,9 @@ from transfers.errors import FdistError, StoreError
 from transfers.scheduler import Scheduler
 from transfers.scheduler.clock import RedisClock
 from transfers.scheduler.types import Assignment, Heartbeat, HeartbeatReply, NodeInfo
+
+if TYPE_CHECKING:
+    from nodes.agent.metrics import AgentMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -72,10 +76,12 @@ class Agent:
                 port=config.shard_port,
                 rate=self.caps["upload_rate"],
                 uploads=self.caps["upload_slots"],
+                log_format=config.log_format,
             ),
             self._ticket_key,
             moved=self._server_moved,
         )
+        self.metrics = _metrics(config)
         self.redis = connect(config.redis_url)
         self._clock = RedisClock(self.redis)
         self.scheduler = Scheduler(self.redis, config.cell, clock=self._clock)
@@ -114,6 +120,7 @@ class Agent:
             flows=self.flows,
             give_up=lambda transfer, why: self.book.give_up(transfer.job, why),
             fail_job=lambda transfer, why: self.book.fail(transfer.job, why),
+            ended=self.metrics.transfer_ended if self.metrics else None,
         )
         self.drain_loop = Drain(
             self.session,
@@ -143,6 +150,8 @@ class Agent:
             say(logger, logging.WARNING, "no key of the coordinator is known: plans are not checked", node=self.node)
         self.server.start()
         self._starter.start()
+        if self.metrics:
+            self.metrics.serve(self)
 
     def _start(self) -> None:
         while not self.server.wait_ready():
@@ -172,6 +181,8 @@ class Agent:
             self._pulse.stop(self.config.heartbeat_seconds + 1)
             self._leave()
             self.server.stop(UPLOAD_GRACE)
+            if self.metrics:
+                self.metrics.close()
             self._chores.close(1.0)
             self._movers.close(1.0)
             self.redis.close()
@@ -304,6 +315,15 @@ class Agent:
 
     def _tell_clock(self) -> None:
         self.server.set_clock(self._clock() - int(time.time() * 1000))
+
+
+def _metrics(config: AgentConfig) -> AgentMetrics | None:
+    """Where they are not asked for, their library is not loaded."""
+    if config.metrics is None:
+        return None
+    from nodes.agent.metrics import AgentMetrics
+
+    return AgentMetrics(config.metrics)
 
 
 def _claim(data_dir: Path) -> int:

@@ -10,6 +10,15 @@ from transfers.dataplane.reuse import Reuse
 
 
 @dataclass(frozen=True)
+class MetricsConfig:
+    """Where /metrics is served, and who may read it. port: 0 lets the system choose."""
+
+    host: str
+    port: int
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class AgentConfig:
     """Everything that an agent is told at its start. Rates are bits a second, None is unlimited.
 
@@ -45,3 +54,5 @@ class AgentConfig:
     gcs_project: str | None = None
     log_level: str = "INFO"
     test_fleet: bool = False
+    log_format: str = "line"
+    metrics: MetricsConfig | None = None

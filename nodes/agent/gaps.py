@@ -66,9 +66,15 @@ class GapTrace:
 
     def first_byte(self, transfer: Transfer) -> None:
         """The first byte of a transfer has come."""
-        before = transfer.follows
-        if before is None or transfer.first_byte is None:
-            return
-        gap = 0.0 if before.ended is None else max(transfer.first_byte - before.ended, 0.0)
-        stood_still = before.left_at is not None and before.left_at < transfer.started
-        self.add(gap, waited=transfer.pushed and stood_still)
+        if (gap := gap_before(transfer)) is not None:
+            self.add(gap[0], waited=gap[1])
+
+
+def gap_before(transfer: Transfer) -> tuple[float, bool] | None:
+    """Seconds that its lane stood still before it, and whether for want of work; None for the first of a lane."""
+    before = transfer.follows
+    if before is None or transfer.first_byte is None:
+        return None
+    gap = 0.0 if before.ended is None else max(transfer.first_byte - before.ended, 0.0)
+    stood_still = before.left_at is not None and before.left_at < transfer.started
+    return gap, transfer.pushed and stood_still

@@ -29,6 +29,7 @@ from transfers.errors import (
     StoreError,
     Tampered,
 )
+from transfers.logs import about
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class Mover:
     """Shared by all mover threads of a node.
 
     give_up: called with a job's transfer and a reason when this node cannot have the job at all.
-    fail_job: the same when nobody can.
+    fail_job: the same when nobody can. ended: called with each transfer that has ended.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class Mover:
         flows: Flows,
         give_up: Callable[[Transfer, str], None],
         fail_job: Callable[[Transfer, str], None],
+        ended: Callable[[Transfer], None] | None = None,
     ) -> None:
         self._node = node
         self._bucket = bucket
@@ -111,6 +113,7 @@ class Mover:
         self._flows = flows
         self._give_up = give_up
         self._fail_job = fail_job
+        self._ended = ended
         self._bucket_backoff = Backoff(BUSY_PAUSE, LONGEST_BUSY_PAUSE)
         self._bucket_opens = 0.0  # before this moment nobody asks the bucket
         self._lock = threading.Lock()
@@ -122,12 +125,16 @@ class Mover:
     def carry(self, transfer: Transfer) -> None:
         """Move the shard; afterwards `transfer.ending` says how that went."""
         line = self._line(transfer)
+        source = transfer.assignment.source or "gcs"
         try:
-            ending = self._outcome(transfer)
+            with about(node=self._node, job=transfer.job.id, shard=transfer.shard, source=source):
+                ending = self._outcome(transfer)
         finally:
             line.turns.leave(transfer)
         transfer.end(ending)
         self._log(transfer, ending)
+        if self._ended is not None:
+            self._ended(transfer)
 
     def _outcome(self, transfer: Transfer) -> Ending:
         try:

@@ -26,7 +26,14 @@ STEADY_AFTER = 10.0  # seconds that a child must live for its end not to count a
 STALL_AFTER = 3.0  # seconds without a new byte until a shard that is passed on while it arrives is given up
 PORT_TRIES = 3  # times that the port of the last child is tried before another is taken
 CLOCK_STEP_MS = 100  # a smaller change of the clocks' difference is measuring error
-SECRETS = ("FDIST_ENROLMENT_KEY", "REDIS_URL", "FDIST_BROKER_URL", "FDIST_SECRET_KEY", "DATABASE_URL")
+SECRETS = (
+    "FDIST_ENROLMENT_KEY",
+    "REDIS_URL",
+    "FDIST_BROKER_URL",
+    "FDIST_SECRET_KEY",
+    "DATABASE_URL",
+    "FDIST_METRICS_TOKEN",
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,7 @@ class ServerOptions:
     port: int
     rate: int
     uploads: int
+    log_format: str = "line"
 
 
 class ShardServerChild:
@@ -136,6 +144,7 @@ class ShardServerChild:
         argv = [sys.executable, "-m", "transfers.dataplane.server", "--data-dir", str(options.data_dir)]
         argv += ["--host", options.host, "--port", str(port), "--rate", str(self._rate)]
         argv += ["--max-uploads", str(self._uploads), "--stall-after", str(STALL_AFTER)]
+        argv += ["--node", self._node, "--log-format", options.log_format]
         environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
         root = str(Path(__file__).resolve().parents[2])
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH", "")]))

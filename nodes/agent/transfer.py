@@ -102,4 +102,5 @@ class Transfer:
             bytes=self.moved,
             ms=int(self.seconds * 1000),
             why=self.ending.why,
+            first_ms=None if self.first_byte is None else int((self.first_byte - self.started) * 1000),
         )

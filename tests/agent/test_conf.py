@@ -33,6 +33,9 @@ def test_rates_are_read_as_people_write_them(text: str, bits: int | None) -> Non
         ("FDIST_DATA_DIR", ""),
         ("FDIST_ENROLMENT_KEY", ""),
         ("FDIST_LABELS", "zone"),
+        ("FDIST_LOG_FORMAT", "xml"),
+        ("FDIST_METRICS_LISTEN", "9464"),
+        ("FDIST_METRICS_TOKEN", "short"),
         ("FDIST_UPLOAD_RATE", "fast"),
         ("FDIST_UPLOAD_SLOTS", "-1"),
         ("FDIST_DOWNLOAD_SLOTS", "0"),
@@ -67,3 +70,14 @@ def test_the_broker_is_another_database_of_the_same_server(redis_url: str, broke
 
 def test_the_enrolment_key_is_not_shown() -> None:
     assert "fdk_x" not in repr(conf.agent_config(REQUIRED))
+
+
+def test_metrics_are_served_to_whoever_has_the_token_or_not_at_all() -> None:
+    assert conf.agent_config(REQUIRED).metrics is None
+    listen = {"FDIST_METRICS_LISTEN": "[::1]:9464"}
+    with pytest.raises(conf.ConfError, match=r"^FDIST_METRICS_TOKEN: is needed"):
+        conf.agent_config(REQUIRED | listen)
+    found = conf.agent_config(REQUIRED | listen | {"FDIST_METRICS_TOKEN": "a-token-of-24-characters"}).metrics
+    assert found is not None
+    assert (found.host, found.port) == ("::1", 9464)
+    assert "a-token" not in repr(found)

@@ -91,7 +91,7 @@ class Fleet:
         self.asked += 1
         arguments: list[Any] = [self.now, self.dice.getrandbits(31), name, self.epochs[name], self.asked, self.slots]
         for lease, shard in leases:
-            arguments += (lease, "ok", shard, SHARD_SIZE, 1000, "")
+            arguments += (lease, "ok", shard, SHARD_SIZE, 1000, "", "")
         return name, ("FCALL", function("next"), 1, self.prefix, *arguments)
 
     def answered(self, name: str, reply: bytes) -> int:

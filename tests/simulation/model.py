@@ -42,8 +42,8 @@ class Options:
     """How the machines behave. Times in ms; rates as a share of the reference card's.
 
     shard_ms: one shard at the reference rate. jitter: spread of a transfer's size, so of its time. latency: one way
-    to Redis. connect_ms: from an assignment to its first byte. verify_ms: from the last byte to the report. ahead_ms: so
-    long before a transfer ends its node says so and asks for the next (0: when it has ended).
+    to Redis. connect_ms: from an assignment to its first byte. verify_ms: from the last byte to the report. ahead_ms:
+    so long before a transfer ends its node says so and asks for the next (0: when it has ended).
     gcs_rate: of one reader. gcs_total: of all readers together. shared_card: a bucket read takes its part of the
     node's download rate, as it does in life; else it runs beside it. check_ms: how often the invariants are checked
     (0: after every event). sample_ms: how often idle slots are counted. limit_ms: when a run that

@@ -29,6 +29,7 @@ CODE_FOLDERS = ("fdist_site", "nodes", "transfers")
 READERS = {
     "text",
     "required",
+    "int",
     "integer",
     "seconds",
     "flag",

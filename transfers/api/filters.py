@@ -5,6 +5,7 @@ from __future__ import annotations
 import django_filters
 from django.db.models import QuerySet
 
+from nodes.models import Node
 from transfers.models import (
     Job,
     JobEvent,
@@ -81,7 +82,7 @@ class ShardFilter(django_filters.FilterSet):
 
 class TransferFilter(django_filters.FilterSet):
     outcome = django_filters.MultipleChoiceFilter(choices=TransferOutcome.choices)
-    node = django_filters.CharFilter(field_name="node__name", help_text="who received")
+    node = django_filters.CharFilter(method="to_node", help_text="who received")
     source = django_filters.CharFilter(method="from_source", help_text='a node\'s name, or "bucket"')
     ended_after = django_filters.IsoDateTimeFilter(field_name="ended_at", lookup_expr="gte")
     ended_before = django_filters.IsoDateTimeFilter(field_name="ended_at", lookup_expr="lt")
@@ -92,7 +93,15 @@ class TransferFilter(django_filters.FilterSet):
         fields: list[str] = []
 
     def from_source(self, rows: QuerySet[Transfer], name: str, value: str) -> QuerySet[Transfer]:
-        return rows.filter(source=None) if value == "bucket" else rows.filter(source__name=value)
+        return rows.filter(source=None) if value == "bucket" else rows.filter(source__in=_named(value))
+
+    def to_node(self, rows: QuerySet[Transfer], name: str, value: str) -> QuerySet[Transfer]:
+        return rows.filter(node__in=_named(value))
+
+
+def _named(name: str) -> list[int]:
+    """Keys of the nodes of that name, looked up first: the database then takes the range of an index, and no join."""
+    return list(Node.objects.filter(name=name).values_list("pk", flat=True))
 
 
 class WebhookDeliveryFilter(django_filters.FilterSet):

@@ -7,7 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Value
+from django.db.models.functions import Coalesce
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -36,7 +37,10 @@ class Transfers(ListAPIView[Transfer]):
     pagination_class = History
 
     def get_queryset(self) -> QuerySet[Transfer]:
-        return super().get_queryset().filter(node__cell=settings.FDIST_CELL)
+        # An expression, and no plain column: the database would else begin with the cell's nodes and sort all that
+        # they ever received, where it is to walk along the newest transfers and stop at the end of the page.
+        of_cell = Coalesce("node__cell", Value(""))
+        return super().get_queryset().alias(of_cell=of_cell).filter(of_cell=settings.FDIST_CELL)
 
 
 class ActiveTransferSerializer(serializers.Serializer[Any]):

@@ -6,13 +6,14 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from rest_framework.routers import DefaultRouter
 
 from nodes.api import NodeViewSet
-from nodes.chaos import NodeChaos
 from nodes.api_keys import EnrolmentKeyViewSet
+from nodes.chaos import NodeChaos
 from transfers.api.cell import Cell
 from transfers.api.health import Health, Readiness
 from transfers.api.parts import JobEvents, JobFiles, JobNodes, JobShards, JobTransfers
 from transfers.api.plan import Plan
 from transfers.api.streams import FleetStream, JobStream
+from transfers.api.tracing import ShardTrace
 from transfers.api.transfers import ActiveTransfers, Transfers
 from transfers.api.views import JobViewSet, nothing_here
 from transfers.api.webhooks import WebhookDeliveries, WebhookViewSet
@@ -30,6 +31,7 @@ urlpatterns = [
     path("jobs/<uuid:pk>/nodes/", JobNodes.as_view(), name="job-nodes"),
     path("jobs/<uuid:pk>/files/", JobFiles.as_view(), name="job-files"),
     path("jobs/<uuid:pk>/shards/", JobShards.as_view(), name="job-shards"),
+    path("jobs/<uuid:pk>/shards/<int:index>/trace/", ShardTrace.as_view(), name="shard-trace"),
     path("jobs/<uuid:pk>/events/", JobEvents.as_view(), name="job-history"),
     path("jobs/<uuid:pk>/transfers/", JobTransfers.as_view(), name="job-transfers"),
     path("jobs/<uuid:pk>/stream/", JobStream.as_view(), name="job-stream"),

@@ -12,6 +12,7 @@ from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 
 from transfers.coordinator.leader import Leader
+from transfers.metrics import counts
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,9 @@ class Loop(threading.Thread):
         self.leader = leader
         self.stop = stop
         self.backoff = FIRST_BACKOFF
+        counts.LEADING.labels(part.name).set(0)
+        counts.STEP.labels(part.name)
+        counts.STEP_FAILURES.labels(part.name)
 
     def run(self) -> None:
         logger.info("started part=%s", self.part.name)
@@ -50,7 +54,12 @@ class Loop(threading.Thread):
         """One step, or one try to lead; gives the seconds to wait."""
         try:
             close_old_connections()
-            pause = self.part.step() if self.leader.lead() else STANDBY_SECONDS
+            leads = self.leader.lead()
+            counts.LEADING.labels(self.part.name).set(leads)
+            if not leads:
+                return STANDBY_SECONDS
+            with counts.STEP.labels(self.part.name).time():
+                pause = self.part.step()
         except (redis.RedisError, DatabaseError) as error:
             return self._wait_longer(f"{type(error).__name__}: {error}")
         except Exception:
@@ -61,6 +70,7 @@ class Loop(threading.Thread):
         return pause
 
     def _wait_longer(self, reason: str) -> float:
+        counts.STEP_FAILURES.labels(self.part.name).inc()
         wait = self.backoff * random.uniform(0.5, 1.0)  # noqa: S311  (spreads retries, no secret)
         logger.warning("waiting part=%s seconds=%.2f reason=%s", self.part.name, wait, reason.replace("\n", " "))
         self.backoff = min(LAST_BACKOFF, self.backoff * 2)

@@ -13,14 +13,17 @@ from transfers.coordinator.herald import Herald
 from transfers.coordinator.leader import Leader
 from transfers.coordinator.loop import Loop, Part
 from transfers.coordinator.planner import Planner
+from transfers.coordinator.pruner import Pruner
 from transfers.coordinator.stalls import Watcher
 from transfers.links import Links
+from transfers.metrics import counts
+from transfers.metrics.tally import tally
 from transfers.sampling import Sampler
 from transfers.webhooks.address import Allowed
 
 logger = logging.getLogger(__name__)
 
-READ_COUNT = 2000
+READ_COUNT = 5000  # a second of a busy cell
 BLOCK_MS = 1000
 REAP_SECONDS = 0.5
 
@@ -38,7 +41,10 @@ class Recorder:
         at = recorder.position(cell)
         events = scheduler.events(at, count=READ_COUNT, block_ms=BLOCK_MS)
         if events:
-            recorder.fold(cell, at, events)
+            with counts.BATCH.time():
+                written = recorder.fold(cell, at, events)
+            if written:
+                tally(events, settings.FDIST_LINK_RATE)
             return 0.0
         recorder.follow(cell, at, last_of(scheduler.stream_bounds()))
         return 0.0  # it blocked in Redis already
@@ -86,6 +92,7 @@ PARTS: dict[str, Callable[[Links], Part]] = {
     "sampler": Sampler,
     "watcher": make_watcher,
     "herald": make_herald,
+    "pruner": Pruner,
 }
 
 

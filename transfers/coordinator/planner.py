@@ -23,6 +23,7 @@ from transfers.coordinator.reconcile import reconcile
 from transfers.coordinator.stock import Stock
 from transfers.errors import FdistError
 from transfers.links import Links
+from transfers.logs import about
 from transfers.models import FINAL_STATES, Job, JobNode, JobNodeState, JobState
 from transfers.publishing import publish
 from transfers.scheduler.types import JobNodeView, NodeView
@@ -63,7 +64,8 @@ class Planner:
         due = self.clock() - self.reconciled >= RECONCILE_SECONDS
         for job in jobs:
             try:
-                self._see_to(job, known, views, due)
+                with about(job=job.id.hex):
+                    self._see_to(job, known, views, due)
             except FdistError as error:  # it ended meanwhile, here or in the scheduler; the next round sees that
                 logger.info("passed over job=%s reason=%s", job.id.hex, error)
         if due:

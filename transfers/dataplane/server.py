@@ -23,6 +23,7 @@ import threading
 from pathlib import Path
 
 from transfers.dataplane.serving import ShardServer
+from transfers.logs import FORMATTERS, log_to_stderr
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ _THREAD_STACK = 512 * 1024  # hundreds of idle connections should not reserve 8 
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(levelname)s shard-server: %(message)s")
+    log_to_stderr(options.log_level.upper(), options.log_format)
     # The terminal's Ctrl-C reaches the whole group; this process ends when the agent closes its input.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.stack_size(_THREAD_STACK)
@@ -48,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
             rate_bits=options.rate,
             max_uploads=options.max_uploads,
             stall_after=options.stall_after,
+            node=options.node,
         )
     except OSError as error:
         log.error("cannot listen on %s port %s: %s", options.host, options.port, error)
@@ -86,6 +88,8 @@ def _parser() -> argparse.ArgumentParser:
         "--stall-after", type=float, default=10.0, help="seconds without new bytes after which a cut-through ends"
     )
     parser.add_argument("--log-level", default="warning", help="debug, info, warning or error (default: %(default)s)")
+    parser.add_argument("--log-format", choices=sorted(FORMATTERS), default="line", help="(default: %(default)s)")
+    parser.add_argument("--node", default="", help="the node's name, for the log")
     return parser
 
 

@@ -19,6 +19,7 @@ from transfers.dataplane.shardstate import VERIFIED
 from transfers.dataplane.tickets import check_ticket
 from transfers.dataplane.uploads import Counters, Refusal, UploadSlots
 from transfers.errors import BadTicket, NoSuchJob, StoreError
+from transfers.logs import about
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class ShardServer:
         rate_bits: int | None = None,
         max_uploads: int = 2,
         stall_after: float = 10.0,
+        node: str = "",
     ) -> None:
         self.limiter = TokenBucket(rate_bits)
         self.clock_offset_ms = 0  # the scheduler's clock, by which tickets end, minus this machine's
@@ -54,6 +56,7 @@ class ShardServer:
         self._catalog = Catalog(data_dir)
         self._key = ticket_key
         self._stall_after = stall_after
+        self._node = node
         self._slots = UploadSlots(max_uploads, self.counters)
         self._closing = False
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -103,12 +106,10 @@ class ShardServer:
         except wire.BadHead as error:
             with suppress(OSError):
                 _refuse(connection, Refusal(400, str(error)))
-        except Dropped as error:
-            log.warning("%s", error)
+        except Dropped:
             self.counters.add(broken=1)
             wire.reset(connection)
-        except (OSError, UpstreamStopped) as error:
-            log.info("a transfer ended early: %s", error)
+        except (OSError, UpstreamStopped):
             self.counters.add(broken=1)
         finally:
             connection.close()
@@ -129,8 +130,16 @@ class ShardServer:
                 raise Refusal(404, "there is nothing here")
             job, shard = match[1], int(match[2])
             self._check_ticket(head, job, shard)
-            with self._slots.taken(in_turn=not _cut_through(head)):
-                self._send(connection, head, job, shard)
+            with (
+                self._slots.taken(in_turn=not _cut_through(head)),
+                about(node=self._node, job=job, shard=shard, reader=head.headers["x-fdist-node"]),
+            ):
+                try:
+                    self._send(connection, head, job, shard)
+                except (Dropped, OSError, UpstreamStopped) as error:
+                    level = logging.WARNING if isinstance(error, Dropped) else logging.INFO
+                    log.log(level, "a transfer ended early reason=%s", error)
+                    raise
         except Refusal as refusal:
             self.counters.add(refused=1)
             _refuse(connection, refusal)

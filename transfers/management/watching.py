@@ -11,7 +11,6 @@ from rich.console import Console
 
 from transfers.links import Links
 from transfers.live import Picture, read_picture
-from transfers.live.picture import source_name
 from transfers.progress import JobProgress, NodeProgress, Pace, seconds_left
 from transfers.terminal import follow, polled
 
@@ -41,7 +40,7 @@ def progress_of(picture: Picture, rate: float) -> JobProgress:
     """rate: bytes a second into all nodes together."""
     sources: dict[str, set[str]] = defaultdict(set)
     for transfer in picture.transfers:
-        sources[transfer.node].add(source_name(transfer.source))
+        sources[transfer.node].add(transfer.source or "bucket")
     nodes = []
     for node in picture.nodes.values():
         part = node.held / picture.shard_count

@@ -17,16 +17,27 @@ class TransferOutcome(models.TextChoices):
 
 
 class Transfer(models.Model):
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="transfers")
-    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="downloads", help_text="who received")
+    # The keys' own indexes are left out: those below begin with them.
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="transfers", db_index=False)
+    node = models.ForeignKey(
+        Node, on_delete=models.CASCADE, related_name="downloads", db_index=False, help_text="who received"
+    )
     source = models.ForeignKey(
-        Node, on_delete=models.CASCADE, null=True, blank=True, related_name="uploads", help_text="empty: the bucket"
+        Node,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="uploads",
+        db_index=False,
+        help_text="empty: the bucket",
     )
     shard = models.PositiveIntegerField()
     outcome = models.CharField(max_length=7, choices=TransferOutcome)
     why = models.CharField(max_length=200, blank=True)
     bytes = models.BigIntegerField(default=0)
-    milliseconds = models.BigIntegerField(default=0)
+    assigned_at = models.DateTimeField(null=True, blank=True, help_text="when its lease was given")
+    first_byte_ms = models.BigIntegerField(null=True, blank=True, help_text="from its start to its first byte")
+    milliseconds = models.BigIntegerField(default=0, help_text="from its start to its end")
     ended_at = models.DateTimeField()
 
     class Meta:
@@ -34,9 +45,15 @@ class Transfer(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(outcome__in=TransferOutcome.values), name="transfer_outcome_known")
         ]
+        # Read backwards, newest first. A filter is a range of one of them, however long the history is.
         indexes = [
-            models.Index(fields=["job", "-ended_at"], name="transfer_of_job"),
-            models.Index(fields=["ended_at"], name="transfer_by_age"),
+            models.Index(fields=["ended_at", "id"], name="transfer_by_age"),
+            models.Index(fields=["job", "ended_at", "id"], name="transfer_of_job"),
+            models.Index(fields=["job", "shard"], name="transfer_of_shard"),
+            models.Index(fields=["node", "ended_at", "id"], name="transfer_to_node"),
+            models.Index(fields=["source", "ended_at", "id"], name="transfer_from_node"),
+            models.Index(fields=["ended_at", "id"], condition=Q(source=None), name="transfer_from_bucket"),
+            models.Index(fields=["outcome", "ended_at", "id"], name="transfer_by_outcome"),
             models.Index(fields=["job", "id"], condition=~Q(outcome="done"), name="transfer_gone_wrong"),
         ]
 

@@ -14,7 +14,7 @@ WAITS = "nothing that it needs has a free source yet"
 SLOW_MARKS = 2  # lib/rates.lua's MARKED
 
 
-TRANSFER_FIELDS = ("job", "node", "shard", "source", "bytes", "ms", "lease")
+TRANSFER_FIELDS = ("job", "node", "shard", "source", "bytes", "ms", "lease", "assigned", "first")
 
 
 def _events(cursor: str, fields: dict[str, str]) -> Iterator[Event]:
@@ -31,7 +31,7 @@ def _events(cursor: str, fields: dict[str, str]) -> Iterator[Event]:
 
 
 def _leases(index: str, takes: str) -> Iterator[tuple[str, str, str, LeaseView]]:
-    """What lib/nodes.lua keeps of a node's transfers: index of the receiver, of the source, "1" if it is nearly over."""
+    """A node's transfers as lib/nodes.lua keeps them: index of the receiver, of the source, "1" if nearly over, all."""
     for line in filter(None, takes.split("\n")):
         lease, job, shard, source, started, expires, moved, _, ending = line.split("\t")
         view = LeaseView(lease, job, int(shard), "", "", int(started), int(expires), _number(moved), ending == "1")
@@ -244,12 +244,12 @@ class Reading(Base):
             for job in jobs:
                 pipe.hmget(self._keys.job(text(job)), *counted)
             answers = pipe.execute()
-        totals = dict(zip(counted, (sum(_number(v and text(v)) for v in column) for column in zip(*answers, strict=True))))
+        totals = {name: sum(_number(row[k] and text(row[k])) for row in answers) for k, name in enumerate(counted)}
         past = texts(forgotten)
         return {
-            "attempts": totals.get("attempts", 0) + _number(past.get("attempts")),
-            "assigned": totals.get("assigned", 0) + _number(past.get("assigned")),
-            "transfers": totals.get("moving", 0),
+            "attempts": totals["attempts"] + _number(past.get("attempts")),
+            "assigned": totals["assigned"] + _number(past.get("assigned")),
+            "transfers": totals["moving"],
             "live_nodes": int(live),
             "jobs": len(jobs),
         }

@@ -88,7 +88,8 @@ def library() -> str:
 @cache
 def script(name: str) -> str:
     """One operation as a script for EVAL."""
-    return f"local keys, args, keeps_memory = KEYS, ARGV, false\n{_shared()}\n{_operation(name)}\nreturn operation(keys, args)"
+    head = "local keys, args, keeps_memory = KEYS, ARGV, false"
+    return "\n".join([head, _shared(), _operation(name), "return operation(keys, args)"])
 
 
 def function(name: str) -> str:

@@ -26,7 +26,15 @@ class TransferCalls(Base):
         """
         told: list[str | int] = []
         for r in reports:
-            told += (r.lease, r.outcome, "" if r.crc32c is None else r.crc32c, r.bytes, r.ms, r.why)
+            told += (
+                r.lease,
+                r.outcome,
+                "" if r.crc32c is None else r.crc32c,
+                r.bytes,
+                r.ms,
+                r.why,
+                "" if r.first_ms is None else r.first_ms,
+            )
         reply = text(self._run("next", node, epoch, request_id or uuid.uuid4().hex, want, *told))
         if reply == "stale":
             raise StaleNode(f"the scheduler does not know this start of node {node}: it has to register again")

@@ -84,8 +84,8 @@ class JobSpec:
 
     policy: "rarest-first" (default), "peers-first" (plain order), "random", "sequential".
     gcs_slots: reads from the bucket at once, for the whole job. lease_ms: how long without progress until it expires.
-    upload_slots, download_slots: caps per node for this job; None means the node's own.
-    quorum: share of the nodes with which it is reported ready. gcs_budget: bytes that may leave the bucket; 0: no limit.
+    upload_slots, download_slots: caps per node for this job; None means the node's own. quorum: share of the nodes with
+    which it is reported ready. gcs_budget: bytes that may leave the bucket, 0 for no limit; beyond it the job fails.
     """
 
     job: str
@@ -131,7 +131,8 @@ class Report:
     """The end of a transfer, told by its receiver. crc32c: of the bytes here, if "ok". why: one word, for failures.
 
     "ending" comes before the end: it will be over in a moment, so both its slots can be given to the next transfer.
-    bytes: moved over the network for this lease (also those of a failed try). ms: how long it took.
+    bytes: moved over the network for this lease (also those of a failed try). ms: how long it took. first_ms: how long
+    until its first byte came, None if none did.
     """
 
     lease: str
@@ -140,6 +141,7 @@ class Report:
     bytes: int = 0
     ms: int = 0
     why: str = ""
+    first_ms: int | None = None
 
 
 @dataclass(frozen=True)

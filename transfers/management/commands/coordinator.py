@@ -8,11 +8,13 @@ import threading
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from transfers.coordinator.parts import PARTS, run
+from transfers.exposition import MetricsServer
 from transfers.links import Links
 from transfers.management.arguments import FdistCommand
+from transfers.metrics import counts
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +28,7 @@ class Command(FdistCommand):
   sampler    notes how fast open jobs move, for the charts of the pages
   watcher    notices jobs that run and get nowhere
   herald     tells webhooks what becomes of jobs
+  pruner     deletes history that is older or longer than FDIST_HISTORY_DAYS and FDIST_HISTORY_ROWS allow
 
 By default all of them run, in threads of this process. Two coordinators may run for availability: one of each part
 works, the other stands by and takes over within seconds. SIGTERM ends it cleanly; jobs go on without a coordinator for
@@ -42,8 +45,25 @@ as long as nothing fails."""
             signal.signal(number, lambda *_: stop.set())
         parts = options["part"] or list(PARTS)
         logger.info("coordinator cell=%s parts=%s", settings.FDIST_CELL, ",".join(parts))
+        server = self._metrics()
         run(parts, make_links, stop)
+        if server is not None:
+            server.close()
         logger.info("coordinator ended cell=%s", settings.FDIST_CELL)
+
+    def _metrics(self) -> MetricsServer | None:
+        if settings.FDIST_METRICS is None:
+            return None
+        host, port, token = settings.FDIST_METRICS.host, settings.FDIST_METRICS.port, settings.FDIST_METRICS.token
+        try:
+            server = MetricsServer(host, port, token, counts.REGISTRY)
+        except OSError as error:
+            raise CommandError(
+                f"FDIST_METRICS_LISTEN: cannot listen on {host} port {port}: {error.strerror}"
+            ) from error
+        server.start()
+        logger.info("metrics host=%s port=%d", host, server.port)
+        return server
 
 
 def make_links() -> Links:

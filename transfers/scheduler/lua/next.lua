@@ -1,7 +1,7 @@
 -- next: end the transfers that a node reports, make every match that this allows, and give the node what it asks for.
 --
 -- ARGV  now, seed, node, epoch, request id, want, and for each report: lease, outcome ("ok", "failed", "corrupt",
---       "cancelled", or "ending": it will be over in a moment), crc32c or '', bytes, ms, why
+--       "cancelled", or "ending": it will be over in a moment), crc32c or '', bytes, ms, why, ms until its first byte or ''
 -- Reply JSON {assignments, parked, unsettled, rejected, stale, finished}, or "stale" for an unknown node or epoch
 -- Cost  O(reports + want) matches, each bounded by the constants of lib/match.lua; never O(nodes) or O(shards)
 --

@@ -1,7 +1,7 @@
 -- events: the stream from which the record is made. What happens to shards is told in one field, the rest in named ones.
 --
--- events  stream; t: when, e: what; d: a line for each shard: job, node, shard, source, bytes, ms, lease, and crc or why,
---         separated by tabs
+-- events  stream; t: when, e: what; d: a line for each shard: job, node, shard, source, bytes, ms, lease, when it was assigned,
+--         ms until its first byte came ('' if none did), and crc or why, separated by tabs
 
 local EVENTS_KEPT = 200000
 
@@ -21,8 +21,9 @@ end
 at_end[#at_end + 1] = tell_done
 
 -- last: the digest of a transfer that is done, why another ended
-local function transfer_event(kind, l, node, source, bytes, ms, last)
-  local line = table.concat({ l.job, node, l.shard, source, bytes, ms, l.id, last }, '\t')
+local function transfer_event(kind, l, node, source, bytes, ms, first, last)
+  local line = l.job .. '\t' .. node .. '\t' .. l.shard .. '\t' .. source .. '\t' .. bytes .. '\t' .. ms .. '\t' .. l.id .. '\t'
+    .. l.started .. '\t' .. first .. '\t' .. last
   if kind == 'done' then
     done[#done + 1] = line
   else

@@ -209,14 +209,14 @@ end
 -- Release a lease that did not bring its shard, and tell the record and, with `tell`, its receiver.
 local AVOID_MS = 10000
 local AVOID_FORWARDER_MS = 300 -- the fault may well be of the one that it receives from
-function fail_lease(id, kind, why, bytes, ms, tell)
+function fail_lease(id, kind, why, bytes, ms, tell, first)
   local l = load_lease(id)
   if not l then
     return nil
   end
   release(l, false)
   local j = load_job(l.job)
-  transfer_event(kind, l, name_of(l.dst), l.src == '' and '' or name_of(l.src), bytes, ms, why)
+  transfer_event(kind, l, name_of(l.dst), l.src == '' and '' or name_of(l.src), bytes, ms, first or '', why)
   if l.src == '' then
     change_job(j, 'bytes_gcs', j.bytes_gcs + bytes)
     if call('SISMEMBER', j.key .. ':suspects', l.shard) == 1 then

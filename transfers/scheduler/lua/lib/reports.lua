@@ -82,7 +82,7 @@ local function accept(i, l, r, out)
   learn(j, i, l.src, r.bytes, r.ms)
   local count = hold(j, i, l.shard)
   if count or l.how == 'confirm' then
-    transfer_event('done', l, name_of(i), source and source.name or '', r.bytes, r.ms, r.crc)
+    transfer_event('done', l, name_of(i), source and source.name or '', r.bytes, r.ms, r.first, r.crc)
   end
   if (count or count_of(j, i)) == j.shard_count then
     out.finished[#out.finished + 1] = l.job
@@ -94,7 +94,7 @@ local function reject(i, l, r, verdict, out)
   if verdict == 'rejected' then
     out.rejected[#out.rejected + 1] = l.id
   end
-  fail_lease(l.id, bad and 'corrupt' or 'failed', bad and 'digest' or r.why, r.bytes, r.ms, false)
+  fail_lease(l.id, bad and 'corrupt' or 'failed', bad and 'digest' or r.why, r.bytes, r.ms, false, r.first)
   out.lost[l.job] = true
   if verdict == 'cancelled' then
     return
@@ -108,7 +108,7 @@ local function reject(i, l, r, verdict, out)
   end
   blame(l.src, i, bad)
   if bad then
-    call('RPUSH', node_key(l.src) .. ':orders', cjson.encode({ op = 'verify', job = l.job }))
+    call('RPUSH', node_key(l.src) .. ':orders', cjson.encode({ op = 'verify', job = l.job, shards = { l.shard } }))
   end
 end
 
@@ -121,9 +121,9 @@ local function set_free(l, out)
   end
 end
 
-local FIELDS_A_REPORT = 6
+local FIELDS_A_REPORT = 7
 
--- The reports stand from ARGV[first] on, each in six arguments: lease, outcome, crc32c or '', bytes, ms, why.
+-- The reports stand from ARGV[first] on, each in seven arguments: lease, outcome, crc32c or '', bytes, ms, why, first_ms or ''.
 function apply_reports(i, first)
   local out = { uploaders = {}, lost = {}, unsettled = {}, rejected = {}, stale = {}, finished = {} }
   for at = first, #ARGV, FIELDS_A_REPORT do
@@ -138,7 +138,8 @@ function apply_reports(i, first)
         set_free(l, out)
       end
     else
-      local r = { crc = ARGV[at + 2], bytes = number(ARGV[at + 3]), ms = number(ARGV[at + 4]), why = ARGV[at + 5] }
+      local r = { crc = ARGV[at + 2], bytes = number(ARGV[at + 3]), ms = number(ARGV[at + 4]), why = ARGV[at + 5],
+        first = ARGV[at + 6] }
       if verdict == 'ok' then
         verdict = judge(load_job(l.job), l, r.crc)
       end
