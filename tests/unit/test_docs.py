@@ -34,6 +34,7 @@ READERS = {
     "rate",
     "get",
     "str",
+    "int",
     "bool",
     "list",
     "path",
