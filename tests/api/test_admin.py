@@ -15,11 +15,13 @@ from nodes.models import EnrolmentKey, Node, digest_of
 from tests.site_fixtures import Fleet
 from transfers import recorder, submission
 from transfers.links import Links
-from transfers.models import Job, JobState
+from transfers.models import Job, JobState, Webhook
+from transfers.webhooks import outbox
 
 pytestmark = pytest.mark.django_db
 OURS = [model for model in admin_site._registry if model._meta.app_label in ("nodes", "transfers")]
 assert OURS
+MACHINE_WRITTEN = [model for model in OURS if model not in (EnrolmentKey, Webhook)]
 
 
 @pytest.fixture
@@ -37,6 +39,7 @@ def job(fleet: Fleet, links: Links, payload: str) -> Job:
     fleet.move(found.id.hex)
     while events := links.scheduler.events(recorder.position(links.cell)):
         recorder.fold(links.cell, recorder.position(links.cell), events)
+    outbox.ping(Webhook.objects.create(name="hook", url="https://example.org/"))
     return found
 
 
@@ -53,7 +56,7 @@ def test_every_list_row_and_search_opens(model: Any, browser: Client, job: Job) 
     assert browser.get(address(model, "change", row.pk)).status_code == 200
 
 
-@pytest.mark.parametrize("model", [m for m in OURS if m is not EnrolmentKey], ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", MACHINE_WRITTEN, ids=lambda model: model.__name__)
 def test_machine_written_rows_are_not_added_by_hand(model: Any, browser: Client, job: Job) -> None:
     assert browser.get(address(model, "add")).status_code == 403
 
@@ -144,3 +147,15 @@ def test_a_key_is_shown_once_when_it_is_made_and_can_be_revoked(browser: Client,
     assert secret.encode() not in browser.get(address(EnrolmentKey, "change", key.pk)).content
     browser.post(address(EnrolmentKey, "changelist"), {"action": "revoke_keys", "_selected_action": [str(key.pk)]})
     assert not EnrolmentKey.objects.valid().exists()
+
+
+def test_a_webhook_is_made_and_pinged_and_its_secret_is_shown_once(browser: Client, links: Links) -> None:
+    form = {"name": "deploy", "url": "https://example.org/", "kinds": ["ready"], "active": "on"}
+    made = browser.post(address(Webhook, "add"), form, follow=True)
+    webhook = Webhook.objects.get()
+    assert any(webhook.secret in str(message) for message in made.context["messages"])
+    assert webhook.secret.encode() not in browser.get(address(Webhook, "change", webhook.pk)).content
+    assert act(browser, Webhook, "ping_webhooks", webhook.pk) == ["1 pinged; the messages say what came of it."]
+    assert webhook.deliveries.count() == 1
+    refused = browser.post(address(Webhook, "add"), {**form, "name": "other", "url": "https://127.0.0.1/"})
+    assert b"is a private address" in refused.content

@@ -37,6 +37,7 @@ READERS = {
     "size",
     "get",
     "str",
+    "int",
     "bool",
     "list",
     "path",

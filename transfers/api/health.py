@@ -27,6 +27,7 @@ class ReadinessSerializer(serializers.Serializer[Any]):
 
 
 class Open(APIView):
+    open_to_all = True
     authentication_classes: list[Any] = []
     permission_classes = [AllowAny]
     throttle_classes: list[Any] = []

@@ -40,6 +40,8 @@ class FdistSchema(AutoSchema):
         return found
 
     def _problems(self) -> set[int]:
+        if getattr(self.view, "open_to_all", False):
+            return {406}
         codes = set(ALWAYS)
         if self.method in ("POST", "PATCH"):
             codes.update(WITH_BODY)
