@@ -10,8 +10,8 @@ from prometheus_client import Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from nodes.agent.gaps import gap_before
 from nodes.agent.config import MetricsConfig
+from nodes.agent.gaps import gap_before
 from nodes.agent.log import say
 from nodes.agent.vitals import resident_bytes
 from transfers.exposition import MetricsServer, new_registry

@@ -37,7 +37,6 @@ READERS = {
     "size",
     "get",
     "str",
-    "int",
     "bool",
     "list",
     "path",
