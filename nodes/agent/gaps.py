@@ -66,11 +66,12 @@ class GapTrace:
 
     def first_byte(self, transfer: Transfer) -> None:
         """The first byte of a transfer has come."""
-        if (gap := gap_before(transfer)) is not None:
-            self.add(gap[0], waited=gap[1])
+        transfer.gap = _gap_before(transfer)
+        if transfer.gap is not None:
+            self.add(transfer.gap[0], waited=transfer.gap[1])
 
 
-def gap_before(transfer: Transfer) -> tuple[float, bool] | None:
+def _gap_before(transfer: Transfer) -> tuple[float, bool] | None:
     """Seconds that its lane stood still before it, and whether for want of work; None for the first of a lane."""
     before = transfer.follows
     if before is None or transfer.first_byte is None:

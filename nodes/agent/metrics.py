@@ -11,7 +11,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from nodes.agent.config import MetricsConfig
-from nodes.agent.gaps import gap_before
 from nodes.agent.log import say
 from nodes.agent.vitals import resident_bytes
 from transfers.exposition import MetricsServer, new_registry
@@ -80,7 +79,7 @@ class AgentMetrics:
             self._corrupt.inc()
         if transfer.first_byte is not None:
             self._first_byte.labels(source).observe(transfer.first_byte - transfer.started)
-        if (gap := gap_before(transfer)) is not None:
+        if (gap := transfer.gap) is not None:
             if gap[1]:
                 self._waits.inc()
             else:

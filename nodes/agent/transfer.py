@@ -38,6 +38,7 @@ class Transfer:
         self.started = time.monotonic()
         self.pushed = pushed
         self.follows: Transfer | None = None
+        self.gap: tuple[float, bool] | None = None  # what its lane stood still before it: seconds, for want of work
         self.asked: float | None = None
         self.answered = False
         self.first_byte: float | None = None

@@ -179,7 +179,8 @@ def agent_metrics(
     """Two agents that complete a job, and what one of them tells."""
     fleet = AgentFleet(redis_server.url, redis_server.broker_url, gcs, tmp_path)
     try:
-        fleet.start_all(["n1", "n2"], metrics=MetricsConfig("127.0.0.1", 0, TOKEN))
+        metrics = MetricsConfig("127.0.0.1", 0, TOKEN)
+        fleet.start_all(["n1", "n2"], metrics=metrics, download_slots=2, gcs_slots=2)
         payload = fleet.payload({"a": 6 * 1024 * 1024})
         job = fleet.submit(payload, ["n1", "n2"])
         fleet.wait_state(job, "complete")

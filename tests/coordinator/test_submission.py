@@ -31,7 +31,7 @@ def test_a_job_is_recorded_given_to_the_scheduler_and_its_nodes_are_woken(
     fleet.add("gpu-01", "gpu-02")
     job = submit(payload, topology="pipeline", priority=3)
     assert job.state == JobState.RUNNING
-    assert (job.size, job.file_count, job.shard_count) == (3 * 2**20 + 100, 2, 4)
+    assert (job.size, job.file_count, job.shard_count) == (3 * 2**20 + 100, 2, 7)
     view = links.scheduler.job(job.id.hex)
     assert view is not None
     assert (view.state, view.topology, view.nodes, view.priority) == ("running", "pipeline", 2, 3)
@@ -41,7 +41,7 @@ def test_a_job_is_recorded_given_to_the_scheduler_and_its_nodes_are_woken(
     broker = redis_py.Redis.from_url(redis_server.broker_url)
     assert [broker.llen(f"node.{name}") for name in ("gpu-01", "gpu-02")] == [1, 1]
     assert set(job.job_nodes.values_list("node__name", flat=True)) == {"gpu-01", "gpu-02"}
-    assert job.shards.count() == 4
+    assert job.shards.count() == 7
     first = job.files.get(index=0)
     assert first.object == "gs://weights/llama/config.json"
     assert first.generation

@@ -87,11 +87,11 @@ def test_the_command_prints_it_and_says_which_shards_there_are(job: Job) -> None
     out = StringIO()
     call_command("trace", job.id.hex[:8], "0", stdout=out)
     head, *steps = out.getvalue().splitlines()
-    assert head.startswith(f"shard 0 of job {job.id.hex}: 1.0 MB, crc32c {crc_of(0):08x}, copies now 2")
+    assert head.startswith(f"shard 0 of job {job.id.hex}: 524.3 kB, crc32c {crc_of(0):08x}, copies now 2")
     assert sum("verified" in line for line in steps) == 2
     assert steps[-1].startswith("served: bucket 1 x, gpu-0")
-    with pytest.raises(CommandError, match=r"shard: job .* has 4 shards, from 0 on"):
-        call_command("trace", job.id.hex, "4")
+    with pytest.raises(CommandError, match=r"shard: job .* has 7 shards, from 0 on"):
+        call_command("trace", job.id.hex, "7")
 
 
 def test_it_is_read_over_rest_by_whoever_may_see_the_job(job: Job, api: APIClient, viewer: Any) -> None:

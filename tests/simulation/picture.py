@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
+from tests.simulation.ledger import Moved
 from tests.simulation.world import World
 from transfers.scheduler.types import GCS
 
@@ -13,15 +16,29 @@ MARKS = 60_000  # beyond this the picture shows every nth transfer
 
 
 def draw(world: World, path: Path) -> None:
-    """Write an SVG. Needs a run with Options.trace. A mark's height in its row is its shard's number."""
-    moves = world.ledger.trace
-    end = max((m.at for m in moves), default=1.0) + world.options.shard_ms
-    names = sorted(world.agents)
+    """Write an SVG. Needs a run with Options.trace. A green line is the end of a node's work."""
+    ends: dict[str, float] = {}
+    for (_, node), at in world.ledger.done.items():
+        ends[node] = max(at, ends.get(node, 0.0))
+    draw_moves(world.ledger.trace, path, shard_ms=world.options.shard_ms, names=sorted(world.agents), ends=ends)
+
+
+def draw_moves(
+    moves: Sequence[Moved],
+    path: Path,
+    *,
+    shard_ms: float = 1000.0,
+    names: Sequence[str] = (),
+    ends: Mapping[str, float] = MappingProxyType({}),
+) -> None:
+    """Write an SVG of transfers. A mark's height in its row is its shard's number. Times are milliseconds."""
+    end = max((m.at for m in moves), default=1.0) + shard_ms
+    names = names or sorted({move.node for move in moves})
     height = max(4, min(24, 1600 // max(1, len(names))))
     rows = {name: i for i, name in enumerate(names)}
     step = max(1, len(moves) // MARKS)
     scale = (WIDTH - LEFT) / end
-    most = max((job.spec.shard_count for job in world.jobs.values()), default=1)
+    most = max((move.shard for move in moves), default=0) + 1
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height * len(names) + 30}" '
         f'font-family="sans-serif" font-size="{min(10, height)}">',
@@ -29,13 +46,12 @@ def draw(world: World, path: Path) -> None:
     ]
     for name, row in rows.items():
         out.append(f'<text x="2" y="{(row + 1) * height - 1}">{name}</text>')
-        done = [at for (_, node), at in world.ledger.done.items() if node == name]
-        if done:
+        if name in ends:
             out.append(
-                f'<rect x="{LEFT + max(done) * scale:.1f}" y="{row * height}" width="2" height="{height}" '
+                f'<rect x="{LEFT + ends[name] * scale:.1f}" y="{row * height}" width="2" height="{height}" '
                 'fill="green"/>'
             )
-    width = max(1.0, world.options.shard_ms * scale)
+    width = max(1.0, shard_ms * scale)
     for move in moves[::step]:
         y = rows[move.node] * height + (height - 1) * move.shard / most
         colour = "#e67e22" if move.source == GCS else "#2e6fbd"

@@ -180,6 +180,7 @@ function release(l, brought)
     free_slots(j, l)
   end
   if exists(j) then
+    log_end(j, l, brought)
     change_job(j, 'moving', j.moving - 1)
     if l.src == '' then
       change_job(j, 'gcs_flight', j.gcs_flight - bytes_of(j, l.shard))

@@ -2,6 +2,7 @@
 --
 -- j:<job>:log  list, the newest last, of lines whose fields are separated by spaces; nodes are told by index
 --   g <t> <lease> <shard> <source, - for the bucket> <live copies> <idle sources> <waiting nodes> <why>
+--   d <t> <lease>, f <t> <lease>: it ended, with its shard or without
 --   w <t> <node> <wants> <idle sources> <free reads of the bucket> <shards that only the bucket has>
 
 local LOG_KEPT = 20000
@@ -37,4 +38,8 @@ local function log_wait(j, i, wants)
   local idle = j.idle
   log_line(j, 'w ' .. NOW .. ' ' .. i .. ' ' .. wants .. ' ' .. (idle and #idle.normal or 0) .. ' '
     .. j.gcs_slots - j.gcs_used .. ' ' .. j.fresh_count)
+end
+
+local function log_end(j, l, brought)
+  log_line(j, (brought and 'd ' or 'f ') .. NOW .. ' ' .. l.id)
 end

@@ -119,7 +119,8 @@ def test_the_fleet_is_listed_and_a_node_drained_enabled_and_removed(run: Run, tw
 def test_status_says_which_part_of_the_coordinator_does_not_run(run: Run, two: Fleet) -> None:
     ran = run("status")
     assert ran.code == 7
-    assert "not running: planner, reaper, recorder; start `manage.py coordinator`" in ran.out
+    assert "not running: herald, planner, pruner, reaper, recorder" in ran.out
+    assert "start `manage.py coordinator`" in ran.out
     assert run("status", "--json").json["coordinator"]["planner"] is False
 
 
