@@ -41,7 +41,7 @@ def own_schema(
     """The schema of this app, headers that log in, and what its addresses may name: rows of every kind are there."""
     monkeypatch.setattr(feed, "STREAM_SECONDS", 0.0)  # a stream says that it is one, and ends
     for throttle in (UserRateThrottle, ScopedRateThrottle):
-        monkeypatch.setattr(throttle, "THROTTLE_RATES", {"user": None, "submit": None})
+        monkeypatch.setattr(throttle, "THROTTLE_RATES", {"user": None, "submit": None, "plan": None})
     cache.clear()
     fleet.add("gpu-01", "gpu-02")
     job = submission.submit({"source": payload})

@@ -1,4 +1,4 @@
-"""Why who got what from whom can be asked afterwards, budgets and quorums hold, and slots are given on before the end."""
+"""Why who got what from whom can be asked afterwards; budgets and quorums hold; slots are given on before the end."""
 
 from __future__ import annotations
 
@@ -100,9 +100,8 @@ def test_a_transfer_that_is_nearly_over_gives_its_slots_to_the_next(cell: Cell) 
     reply = cell.next("b", Report(first.lease, "ending"))
     [second] = reply.assignments or cell.inbox("c")
     assert second.source == "a"
-    assert cell.node("a").uploads == 1 and [x.ending for x in cell.scheduler.leases() if x.lease == first.lease] == [
-        True
-    ]
+    assert cell.node("a").uploads == 1
+    assert [x.ending for x in cell.scheduler.leases() if x.lease == first.lease] == [True]
     cell.end("b", first)
     assert cell.node("a").uploads == 1 and len(cell.scheduler.held(JOB, "b").strip(b"\0")) == 1
 

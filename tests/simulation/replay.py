@@ -1,7 +1,7 @@
 """Play a job's log of decisions again: python -m tests.simulation.replay LOG [--picture run.svg]
 
-LOG has the lines that `manage.py explain JOB --json` prints. State is rebuilt from the log alone, and each decision is held
-against it: had the source the shard, and was there a rarer one that it could have given?
+LOG has the lines that `manage.py explain JOB --json` prints. State is rebuilt from the log alone, and each decision is
+held against it: had the source the shard, and was there a rarer one that it could have given?
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from transfers.scheduler.types import GCS
 
 @dataclass
 class Replay:
-    """What a log says. wrong: decisions that cannot have been right. rarest: of those from peers, the ones that gave what
-    was held least of all that the source could give and the receiver needed."""
+    """What a log says. wrong: decisions that cannot have been right. rarest: of those from peers, the ones that gave
+    what was held least of all that the source could give and the receiver needed."""
 
     granted: int = 0
     from_bucket: int = 0
@@ -78,11 +78,7 @@ def _judge(
 
 
 def read(lines: Iterable[str]) -> list[Decision]:
-    kinds: dict[str, type[Granted] | type[Waited] | type[Ended]] = {
-        "granted": Granted,
-        "waited": Waited,
-        "ended": Ended,
-    }
+    kinds: dict[str, type[Decision]] = {"granted": Granted, "waited": Waited, "ended": Ended}
     decisions: list[Decision] = []
     for line in lines:
         fields = json.loads(line)
@@ -97,9 +93,7 @@ def main() -> int:
     args = parser.parse_args()
     found = replay(read(args.log.read_text().splitlines()))
     peers = found.granted - found.from_bucket
-    print(
-        f"{found.granted} transfers given, {found.from_bucket} of them from the bucket; {found.brought} shards brought"
-    )
+    print(f"{found.granted} transfers given, {found.from_bucket} from the bucket; {found.brought} shards brought")
     print(f"the rarest that the source could give: {found.rarest / max(1, peers):.1%} of those from nodes")
     print("why: " + ", ".join(f"{why} {n}" for why, n in found.reasons.most_common()))
     print("waits: " + ", ".join(f"for {what} {n}" for what, n in found.waits.most_common()))

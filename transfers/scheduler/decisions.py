@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from transfers.scheduler.base import Base, text
+from transfers.scheduler.base import Base, text, texts
 from transfers.scheduler.types import GCS
 
 REASONS = {
@@ -21,8 +21,8 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Granted:
-    """A transfer was given. at: ms of the scheduler's clock. copies: live copies of the shard then. idle: sources with a
-    free slot and something to give. waiting: nodes that waited. why: a key of REASONS."""
+    """A transfer was given. at: ms of the scheduler's clock. copies: live copies of the shard then. idle: sources with
+    a free slot and something to give. waiting: nodes that waited. why: a key of REASONS."""
 
     at: int
     lease: str
@@ -45,7 +45,7 @@ class Granted:
 
 @dataclass(frozen=True)
 class Waited:
-    """A node began to wait for `wants` more transfers. reads: free reads of the bucket. fresh: shards that only it has."""
+    """A node began to wait for `wants` more. reads: free reads of the bucket. fresh: shards that only it has."""
 
     at: int
     node: str
@@ -85,9 +85,10 @@ Decision = Granted | Waited | Ended
 
 class Decisions(Base):
     def decisions(self, job: str) -> list[Decision]:
-        """What the job's log still has, oldest first. The newest are there after the reaper's next tick at the latest."""
+        """What the job's log still has, oldest first; the newest are there after the reaper's next tick."""
         lines: Any = self._client.lrange(self._keys.job(job, ":log"), 0, -1)
-        names = {text(i): text(name) for i, name in self._client.hgetall(self._keys("names")).items()}  # type: ignore[union-attr]
+        named: Any = self._client.hgetall(self._keys("names"))
+        names = texts(named)
         return [_decision(text(line), names) for line in lines]
 
 

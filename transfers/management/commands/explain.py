@@ -46,6 +46,4 @@ class Command(FdistCommand):
                 at = datetime.fromtimestamp(each.at / 1000, UTC)
                 self.stdout.write(f"{at:%H:%M:%S}.{each.at % 1000:03d}  {each}")
         if not found:
-            self.stderr.write(
-                "the scheduler has no decisions of it: it did nothing yet, or Redis holds the job no longer"
-            )
+            self.stderr.write("no decisions are there: nothing was decided yet, or Redis holds the job no longer")
