@@ -43,7 +43,7 @@ class RedisServer:
     """A server that a ProcessGroup keeps. `url` is its database 0, `broker_url` its database 1.
 
     persist: keep an append-only file, so that a restart finds the data again. host: the address that it listens on; it
-    asks for no password there.
+    asks for no password there. cluster: as a member of a cluster, with no slots until it is given some.
     """
 
     def __init__(
@@ -54,9 +54,11 @@ class RedisServer:
         persist: bool = False,
         name: str = "redis",
         host: str = "127.0.0.1",
+        cluster: bool = False,
     ) -> None:
         self.group = group
         self.host = host
+        self.cluster = cluster
         self.data_dir = data_dir
         self.persist = persist
         self.name = name
@@ -110,6 +112,8 @@ class RedisServer:
             "maxmemory-policy": "noeviction",
             "maxclients": "10000",
         }
+        if self.cluster:
+            options |= {"cluster-enabled": "yes", "cluster-require-full-coverage": "no"}
         argv: list[str | Path] = [find_server()]
         for option, value in options.items():
             argv += [f"--{option}", value]

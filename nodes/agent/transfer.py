@@ -40,7 +40,7 @@ class Transfer:
         self.follows: Transfer | None = None
         self.gap: tuple[float, bool] | None = None  # what its lane stood still before it: seconds, for want of work
         self.asked: float | None = None
-        self.answered = False
+        self.answered: int | None = None  # bytes that came first, all at once
         self.first_byte: float | None = None
         self.left_at: float | None = None
         self.ended: float | None = None

@@ -85,12 +85,14 @@ class Turns:
             if transfer.left_at is not None or transfer.first_byte is None or transfer.asked is None:
                 return
             now = time.monotonic()
-            if not transfer.answered:
-                transfer.answered = True
+            if transfer.answered is None:
+                transfer.answered = transfer.moved
                 answer = min(max(now - transfer.asked, 0.0), MOST_LEAD)
                 self._lead += WEIGHT * (answer - self._lead)
-            flowing = now - transfer.first_byte
-            if (length - transfer.received) * flowing <= self._lead * transfer.moved:
+            # What came first came at no rate at all: it had been on its way already.
+            flowing, flowed = now - transfer.first_byte, transfer.moved - transfer.answered
+            left = length - transfer.received
+            if not left or (flowed and left * flowing <= self._lead * flowed):
                 self.leave(transfer)
 
         return count
