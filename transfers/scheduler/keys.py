@@ -4,27 +4,29 @@ Prefix `{fdist:<cell>}:`, whose hash tag keeps a cell in one slot. <i> is a node
 
 | key | type | what |
 | --- | --- | --- |
+| stamp | string | the mark of the last call; what the server's Lua remembers counts only if it is of that call (lua/lib/cell.lua) |
 | nodes, names | hash | node name -> index, and back |
-| n:<i> | hash | a node: address, padded ticket key, epoch, state, slots, slowness, last request and reply |
+| n:<i> | hash | a node: address, padded ticket key, epoch, state, slots, slowness, last request and reply, and |
+| | | takes: its transfers, a line each; serves: the leases of what others read from it (lua/lib/nodes.lua) |
 | n:<i>:in:<epoch> | list | assignments that were matched for it while it was parked |
 | n:<i>:orders | list | orders for its next heartbeat, as JSON |
-| n:<i>:takes, n:<i>:serves, n:<i>:dropped | set | leases as receiver, as source, and those that it must drop |
+| n:<i>:dropped | set | leases that it must drop |
 | n:<i>:accused | set | sources from which it got damaged bytes |
 | n:<i>:jobs | zset | open jobs that it still needs, most urgent first |
 | n:<i>:serving | zset | open jobs that it may give shards of |
 | n:<i>:all | set | every job in which it may hold shards |
 | seen | zset | node index -> time of its last heartbeat |
+| due | zset | node index -> when the first of its transfers may have expired |
 | shunned | zset | sources that are left alone -> until when |
 | up, slow | bitmap | nodes that are alive and have a free upload slot; nodes that are slow |
 | slow_count, trials | string | how many nodes are slow; transfers under way that try whether a node still is |
-| leases, l:<lease> | zset, hash | when a lease expires, and what it is |
 | jobs | zset | every job, most urgent first |
 | j:<job> | hash | the job's spec, state, totals, and the median rates seen |
 | j:<job>:plan | string | what its nodes need to know, opaque here |
 | j:<job>:members | hash | node index -> enrolled, ready, done, failed, gone |
-| j:<job>:counts | hash | node index -> shards held |
 | j:<job>:have:<i>, j:<job>:need:<i> | bitmap | shards that a node holds; shards neither held nor under way |
-| j:<job>:hold:<s>, j:<job>:got:<s> | bitmap | nodes that can be asked for a shard; nodes that hold or receive it |
+| j:<job>:hold:<s> | bitmap | nodes that can be asked for a shard |
+| j:<job>:got:<s> | bitmap | pipelines: nodes that hold a shard or receive it |
 | j:<job>:givers | bitmap | nodes that can be asked for something |
 | j:<job>:rarity, j:<job>:fresh | zset | live copies of each shard; shards that only the bucket can give |
 | j:<job>:reading | hash | shard -> reads from the bucket under way |
@@ -36,9 +38,11 @@ Prefix `{fdist:<cell>}:`, whose hash tag keeps a cell in one slot. <i> is a node
 | j:<job>:ups, j:<job>:downs | hash | node -> transfers of this job, where it limits them |
 | j:<job>:errors | hash | node index -> why the job failed there |
 | j:<job>:avoid | hash | "source>receiver" -> until when the pair is not matched |
+| j:<job>:log | list | the newest decisions, each with its reasons (lua/lib/log.lua) |
 | events | stream | what happened, for the record |
+| inventory | hash | node name -> what it keeps, as the node itself writes it |
 | enrolment | set | digests of the keys with which nodes may register |
-| attempts, lease_seq | string | pairs of nodes looked at beyond one for each lease; leases given |
+| totals | hash | what jobs that are forgotten had counted; lease_seq, node_seq, job_seq: string, numbers given |
 """
 
 from __future__ import annotations
