@@ -8,6 +8,7 @@ import pytest
 import schemathesis
 from django.contrib.auth.models import AbstractUser
 from django.core.cache import cache
+from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import booleans
@@ -39,6 +40,8 @@ def own_schema(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Any:
     """The schema of this app, headers that log in, and what its addresses may name: rows of every kind are there."""
+    for ends in (request_started, request_finished):  # a request's end would close the test's own connection
+        monkeypatch.setattr(ends, "send", lambda *args, **kwargs: [])
     monkeypatch.setattr(feed, "STREAM_SECONDS", 0.0)  # a stream says that it is one, and ends
     for throttle in (UserRateThrottle, ScopedRateThrottle):
         monkeypatch.setattr(throttle, "THROTTLE_RATES", {"user": None, "submit": None, "plan": None})

@@ -1,4 +1,4 @@
-"""The scheduler on other servers than the bundled Valkey, and on a member of a cluster that has nothing but the cell's slot."""
+"""The scheduler on other servers than the bundled Valkey, and on a cluster's member that has the cell's slot alone."""
 
 from __future__ import annotations
 

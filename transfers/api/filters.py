@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Any
+
 import django_filters
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
+from django_filters.fields import IsoDateTimeField
 
 from nodes.models import Node
 from transfers.models import (
@@ -24,6 +29,21 @@ from transfers.models import (
 )
 
 
+class MomentField(IsoDateTimeField):
+    """A moment in UTC: a database takes no offset of more than some hours, and ISO 8601 allows nearly a day."""
+
+    def to_python(self, value: Any) -> datetime | None:
+        moment: datetime | None = super().to_python(value)
+        try:
+            return moment and moment.astimezone(UTC)
+        except (OverflowError, ValueError) as error:
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from error
+
+
+class MomentFilter(django_filters.IsoDateTimeFilter):
+    field_class = MomentField
+
+
 class JobFilter(django_filters.FilterSet):
     state = django_filters.MultipleChoiceFilter(choices=JobState.choices)
     topology = django_filters.ChoiceFilter(choices=Topology.choices)
@@ -34,8 +54,8 @@ class JobFilter(django_filters.FilterSet):
     )
     stalled = django_filters.BooleanFilter(field_name="stalled_at", lookup_expr="isnull", exclude=True)
     created_by = django_filters.CharFilter(field_name="created_by__username")
-    created_before = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
-    created_after = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
+    created_before = MomentFilter(field_name="created_at", lookup_expr="lt")
+    created_after = MomentFilter(field_name="created_at", lookup_expr="gte")
 
     class Meta:
         model = Job
@@ -84,8 +104,8 @@ class TransferFilter(django_filters.FilterSet):
     outcome = django_filters.MultipleChoiceFilter(choices=TransferOutcome.choices)
     node = django_filters.CharFilter(method="to_node", help_text="who received")
     source = django_filters.CharFilter(method="from_source", help_text='a node\'s name, or "bucket"')
-    ended_after = django_filters.IsoDateTimeFilter(field_name="ended_at", lookup_expr="gte")
-    ended_before = django_filters.IsoDateTimeFilter(field_name="ended_at", lookup_expr="lt")
+    ended_after = MomentFilter(field_name="ended_at", lookup_expr="gte")
+    ended_before = MomentFilter(field_name="ended_at", lookup_expr="lt")
     shard = django_filters.NumberFilter(min_value=0, max_value=2**31 - 1)
 
     class Meta:

@@ -8,6 +8,7 @@ local BATCH = 2000
 local job_id = ARGV[3]
 local job = job_key(job_id)
 M.jobs[job_id] = nil
+M.lists = {} -- those with it are not needed any more
 local left = BATCH
 for _, i in ipairs(call('HKEYS', job .. ':members')) do
   if left <= 0 then

@@ -21,8 +21,8 @@ if #cancelled > 0 then
   call('DEL', node_key(i) .. ':dropped')
 end
 for lease, bytes in pairs(beat.progress) do
-  local l = load_lease(lease)
-  if not l or l.dst ~= i then
+  local l = lease_of(i, lease)
+  if not l then
     cancelled[#cancelled + 1] = lease
   else
     if bytes > l.bytes then

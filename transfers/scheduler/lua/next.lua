@@ -8,7 +8,7 @@
 -- Promises: the slots of a reported lease are freed here, exactly once. A repeated request id changes nothing and gives the
 -- first reply. A node that got less than it wanted is parked: later matches go to its inbox.
 
-local FIRST_REPORT = 7
+local FIRST_REPORT, INBOX_TAKEN = 7, 64
 local i = index_of(ARGV[3])
 if not is_current(i, ARGV[4]) then
   return 'stale'
@@ -21,8 +21,8 @@ begin_asking(i)
 local outcome = apply_reports(i, FIRST_REPORT)
 local want = tonumber(ARGV[6])
 -- what was matched for it while it was parked, and not yet taken
-local given = n.handed and call('LPOP', inbox_key(i), 64) or {}
-n.handed = false
+local given = n.handed and call('LPOP', inbox_key(i), INBOX_TAKEN) or {}
+n.handed = #given == INBOX_TAKEN
 -- those who wait for what its transfers held come first; then the node itself; then those who wait for what it brought
 for _, src in ipairs(outcome.uploaders) do
   wake_for_uploader(src)

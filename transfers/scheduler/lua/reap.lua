@@ -8,8 +8,6 @@
 local NODES_A_CALL, SHUNNED_A_CALL, DEATHS_A_CALL, JOBS_A_CALL, PARKED_A_CALL = 200, 200, 4, 16, 16
 local SLOW_PATIENCE = 10
 
-because = 'tick'
-
 -- How long a node waits for a source of its own speed before any will do.
 local function patience(j)
   return 1000 + (j.pace > 0 and 3 * j.shard_size / j.pace or 0)
@@ -59,6 +57,7 @@ for _, i in ipairs(call('ZRANGEBYSCORE', P .. 'shunned', '-inf', NOW, 'LIMIT', 0
   sources[i] = true
 end
 rematch_after(touched, sources)
+because = 'tick'
 for _, job_id in ipairs(call('ZRANGE', P .. 'jobs', 0, JOBS_A_CALL - 1)) do
   local j = load_job(job_id)
   if is_open(j) then

@@ -48,8 +48,9 @@ function bury(i, state, why)
     local j = load_job(job_id)
     if exists(j) then
       forget_copies(j, i)
-      if set_member(j, i, state == 'absent' and 'enrolled' or 'gone') == 'done' then
-        want_job(i, j)
+      local before = set_member(j, i, state == 'absent' and 'enrolled' or 'gone')
+      if before == 'done' or before == 'failed' then
+        want_job(i, j) -- it has a new chance
       end
       touched[job_id] = true
     else

@@ -50,9 +50,11 @@ end
 -- The bucket is read only for what nobody holds or reads: a shard whose holder is busy is waited for, not read again.
 local function next_for_head(j, i, n)
   local may_read = bucket_free(j) and may_read_bucket(n, j)
-  local suspect = may_read and call('SORT', j.key .. ':suspects', 'LIMIT', 0, 1)[1]
-  if suspect and call('HEXISTS', j.key .. ':reading', suspect) == 0 and within_budget(j, tonumber(suspect)) then
-    return tonumber(suspect), '', 'confirm'
+  for _, suspect in ipairs(may_read and call('SORT', j.key .. ':suspects', 'LIMIT', 0, HEAD_LOOK) or {}) do
+    local s = tonumber(suspect)
+    if call('HEXISTS', j.key .. ':reading', s) == 0 and within_budget(j, s) then
+      return s, '', 'confirm'
+    end
   end
   if room_for_peers(n, j) > 0 and job_lets_take(j, i) then
     for _, s in ipairs(first_bits(call('GET', j.need .. i) or '', HEAD_LOOK)) do
@@ -65,9 +67,12 @@ local function next_for_head(j, i, n)
       end
     end
   end
-  local s = may_read and first_fresh(j)
+  if not may_read then
+    return nil
+  end
+  local s, how = first_fresh(j)
   if s and within_budget(j, s) then
-    return s, '', ''
+    return s, '', how
   end
   return nil
 end

@@ -128,15 +128,18 @@ function grant(j, i, s, src, how)
   return assignment_of(j, l)
 end
 
-function load_lease(id)
-  local dst = id:match('%.(%d+)$')
-  for _, l in ipairs(dst and load_node(dst).takes or {}) do
+-- A transfer to node i by its id, or nil.
+function lease_of(i, id)
+  for _, l in ipairs(load_node(i).takes) do
     if l.id == id then
       return l
     end
   end
   return nil
 end
+
+-- A transfer by an id that a node of this cell was given, or nil.
+function load_lease(id) return lease_of(id:match('%.(%d+)$'), id) end
 
 -- The receiver says that the transfer is nearly over: both slots are free for the next one from now on.
 -- Gives whether they were taken until now. A node has no more such transfers than slots.
@@ -155,12 +158,12 @@ function nearly_over(l)
   return true
 end
 
--- Take an assignment out of its receiver's inbox, if it still lies there.
+-- Take an assignment out of its receiver's inbox, if it still lies there: the receiver goes on waiting for one.
 local function take_back(l)
-  local inbox = inbox_key(l.dst)
+  local inbox, n = inbox_key(l.dst), load_node(l.dst)
   for _, assignment in ipairs(call('LRANGE', inbox, 0, -1)) do
-    if assignment:find('"lease":"' .. l.id .. '"', 1, true) then
-      call('LREM', inbox, 1, assignment)
+    if assignment:find('"lease":"' .. l.id .. '"', 1, true) and call('LREM', inbox, 1, assignment) > 0 and n.state == 'live' then
+      change(n, 'wants', n.wants + 1)
     end
   end
 end

@@ -53,12 +53,10 @@ function set_parked(i, wants)
       j.parked_count = j.parked_count - call('ZREM', j.key .. ':parked', i)
       call('SETBIT', j.key .. ':waiting', i, 0)
     end
-    if not j.bucket_fills_card and j.topology == 'mesh' then
-      if ready and may_read_bucket(n, j) then
-        call('ZADD', j.key .. ':readers', neediness(j, i, n), i)
-      else
-        call('ZREM', j.key .. ':readers', i)
-      end
+    if j.topology == 'mesh' and not j.bucket_fills_card and ready and may_read_bucket(n, j) then
+      call('ZADD', j.key .. ':readers', neediness(j, i, n), i)
+    elseif j.topology == 'mesh' and not (ready and j.bucket_fills_card) then
+      call('ZREM', j.key .. ':readers', i)
     end
   end
 end

@@ -103,6 +103,9 @@ local function reject(i, l, r, verdict, out)
     change_node(i, 'gcs_wait', NOW + GCS_WAIT_MS)
     return
   end
+  if l.started < number(load_node(l.src).epoch) then
+    return -- the source has started anew since, and was told nothing of this
+  end
   if l.how == 'cut_through' then
     return -- what it forwards is not verified yet: it will blame its own source
   end
@@ -127,9 +130,9 @@ local FIELDS_A_REPORT = 7
 function apply_reports(i, first)
   local out = { uploaders = {}, lost = {}, unsettled = {}, rejected = {}, stale = {}, finished = {} }
   for at = first, #ARGV, FIELDS_A_REPORT do
-    local l = load_lease(ARGV[at])
+    local l = lease_of(i, ARGV[at])
     local verdict = ARGV[at + 1]
-    if not l or l.dst ~= i then
+    if not l then
       if verdict ~= 'ending' then
         out.stale[#out.stale + 1] = ARGV[at]
       end
