@@ -102,7 +102,9 @@ class Fleet:
 
 
 def used_memory(client: redis.Redis) -> int:
-    return int(client.info("memory")["used_memory"])
+    """Of the data, and of what the server's Lua remembers."""
+    memory = client.info("memory")
+    return int(memory["used_memory"]) + int(memory.get("used_memory_vm_total", 0))
 
 
 def server_us(client: redis.Redis) -> int:
