@@ -31,6 +31,8 @@ def job_options(command: Command) -> Command:
             click.option("--upload-slots", type=int, help="Uploads at once of a node, if less than its own."),
             click.option("--download-slots", type=int, help="Downloads at once of a node, if less than its own."),
             click.option("--priority", type=int, help="A higher one goes first."),
+            click.option("--quorum", type=float, help="Part of the nodes with which it is ready, such as 0.99."),
+            click.option("--bucket-budget", help="It fails rather than read more of the bucket: 150GB, or 1.2x."),
         )
     ):
         command = option(command)

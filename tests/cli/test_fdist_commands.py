@@ -36,6 +36,17 @@ def test_push_starts_a_job_and_says_how_to_follow_it(run: Run, two: Fleet, paylo
     assert (job.name, job.selector, job.shard_size) == ("llama", {"labels": {"zone": "a"}}, 2**20)
 
 
+def test_push_takes_a_quorum_and_a_budget_and_refuses_one_that_cannot_suffice(
+    run: Run, two: Fleet, payload: str
+) -> None:
+    assert run("push", payload, "--quorum", "0.5", "--bucket-budget", "1.2x").code == 0
+    job = Job.objects.get()
+    assert (job.quorum, job.bucket_budget) == (0.5, int(job.size * 1.2))
+    refused = run("push", payload, "--bucket-budget", "1MB")
+    assert refused.code != 0 and "bucket_budget" in refused.err
+    assert Job.objects.count() == 1
+
+
 def test_push_with_the_same_key_gives_the_same_job(run: Run, two: Fleet, payload: str) -> None:
     first, second = (run("push", payload, "--key", "k-1", "--json").json["id"] for _ in range(2))
     assert first == second
