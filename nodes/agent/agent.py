@@ -92,6 +92,8 @@ class Agent:
         self.flows = Flows()
         self.download_limiter = TokenBucket(self.caps["download_rate"])
         self.bucket_limiter = TokenBucket(self.caps["gcs_rate"])
+        self._peer_turns = Turns(self.caps["download_slots"])
+        self._bucket_turns = Turns(self.caps["gcs_slots"])
         self._chores = ThreadPool("chore")
         self._movers = ThreadPool("mover")
         keeper = Keeper(self.session, self.store, config.coordinator_keys, self._stopping, self._job_changed)
@@ -114,9 +116,9 @@ class Agent:
             PeerClient(),
             # Bytes from the bucket come in over the same network link as those from peers.
             bucket_line=Line(
-                AllLimits([self.bucket_limiter, self.download_limiter]), self.bucket_intake, Turns(config.gcs_slots)
+                AllLimits([self.bucket_limiter, self.download_limiter]), self.bucket_intake, self._bucket_turns
             ),
-            peer_line=Line(self.download_limiter, self.intake, Turns(config.download_slots)),
+            peer_line=Line(self.download_limiter, self.intake, self._peer_turns),
             flows=self.flows,
             give_up=lambda transfer, why: self.book.give_up(transfer.job, why),
             fail_job=lambda transfer, why: self.book.fail(transfer.job, why),
@@ -267,6 +269,8 @@ class Agent:
         self.server.set_uploads(caps["upload_slots"])
         self.download_limiter.set_rate(caps["download_rate"])
         self.bucket_limiter.set_rate(caps["gcs_rate"])
+        self._peer_turns.set_slots(caps["download_slots"])
+        self._bucket_turns.set_slots(caps["gcs_slots"])
         self.keeping.changed()
         self.drain_loop.post(Changed())  # there may be more slots
 

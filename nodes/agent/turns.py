@@ -23,11 +23,29 @@ class Turns:
 
     def __init__(self, slots: int) -> None:
         self._changed = threading.Condition()
-        self._free: list[Transfer | None] = [None] * max(slots - 1, 1)  # by whom each was left; the last left is last
+        self._flowing = max(slots - 1, 1)
+        self._free: list[Transfer | None] = [None] * self._flowing  # by whom each was left; the last left is last
         self._queue: list[Transfer] = []
         self._asking: list[Transfer] = []  # without an answer yet
         self._surplus = 0  # transfers that flow without a turn, because they had waited for too long
         self._lead = FIRST_LEAD
+
+    def set_slots(self, slots: int) -> None:
+        """From now on so many; where there are fewer, those that flow too many go on to their ends."""
+        with self._changed:
+            more = max(slots - 1, 1) - self._flowing
+            self._flowing += more
+            for _ in range(more):
+                if self._surplus:
+                    self._surplus -= 1
+                else:
+                    self._free.insert(0, None)
+            for _ in range(-more):
+                if self._free:
+                    self._free.pop(0)
+                else:
+                    self._surplus += 1
+            self._changed.notify_all()
 
     def queue(self, transfer: Transfer) -> None:
         """Stand in line: turns go in the order in which the scheduler gave the transfers."""

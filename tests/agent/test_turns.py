@@ -105,3 +105,21 @@ def test_a_transfer_takes_a_turn_again_for_a_second_try() -> None:
     turns.leave(first)
     turns.take(first)
     assert first.left_at is None
+
+
+def test_slots_are_changed_while_transfers_flow() -> None:
+    turns = Turns(2)
+    first, second, third = transfer(1), transfer(2), transfer(3)
+    turns.take(first)
+    receive(turns, first, 1)
+    waiting = taking(turns, second)
+    turns.set_slots(3)
+    assert waiting.wait(5)
+    receive(turns, second, 1)
+    turns.set_slots(2)
+    turns.leave(first)  # one that flowed too many: nobody gets its turn
+    turns.queue(third)
+    assert not turns._free
+    turns.leave(second)
+    turns.take(third)
+    assert third.follows is second
