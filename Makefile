@@ -32,7 +32,7 @@ bench: $(READY) ## what an assignment costs the scheduler's Redis, beside a scri
 	@$(BIN)/python -m tests.bench.scheduler $(ARGS)
 
 bench-fleet: $(READY) ## a fleet in network namespaces, as root: ours beside nginx and BitTorrent (ARGS="even8 killed --repeat 3")
-	@$(BIN)/python -c 'import libtorrent' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock || true
+	@$(BIN)/python -c 'import libtorrent' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/bench/requirements-bench.lock || true
 	@$(BIN)/python -m tests.bench.fleet $(ARGS)
 
 bench-pages: $(READY) ## how long pages and lists take with a million transfers (ARGS="--database postgresql")
