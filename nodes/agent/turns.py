@@ -12,7 +12,6 @@ from collections.abc import Callable
 from nodes.agent.transfer import Transfer
 
 PATIENCE = 3.0  # seconds that an assignment waits for its turn; its lease lives for longer, without a byte
-LOOK_SECONDS = 0.1  # how often a waiting transfer looks whether it was stopped
 MOST_LEAD = 0.25  # seconds before the end of one transfer at which the next may ask
 FIRST_LEAD = 0.02
 WEIGHT = 0.25  # of the newest answer in what is expected of the next

@@ -13,11 +13,15 @@ end
 
 local function waits_for(j, i) return call('GETBIT', j.key .. ':waiting', i) == 1 end
 
+local function leave_line(j, i)
+  j.parked_count = j.parked_count - call('ZREM', j.key .. ':parked', i)
+  call('SETBIT', j.key .. ':waiting', i, 0)
+end
+
 -- Take a node out of those that wait for a job.
 function unwait(j, i)
   if waits_for(j, i) then
-    j.parked_count = j.parked_count - call('ZREM', j.key .. ':parked', i)
-    call('SETBIT', j.key .. ':waiting', i, 0)
+    leave_line(j, i)
   end
   if j.topology == 'mesh' then
     call('ZREM', j.key .. ':readers', i)
@@ -50,8 +54,7 @@ function set_parked(i, wants)
         log_wait(j, i, wants)
       end
     elseif was then
-      j.parked_count = j.parked_count - call('ZREM', j.key .. ':parked', i)
-      call('SETBIT', j.key .. ':waiting', i, 0)
+      leave_line(j, i)
     end
     if j.topology == 'mesh' and not j.bucket_fills_card and ready and may_read_bucket(n, j) then
       call('ZADD', j.key .. ':readers', neediness(j, i, n), i)
