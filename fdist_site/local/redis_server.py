@@ -113,7 +113,9 @@ class RedisServer:
             "maxclients": "10000",
         }
         if self.cluster:
-            options |= {"cluster-enabled": "yes", "cluster-require-full-coverage": "no"}
+            # The cluster's own port is 10,000 above the other unless it is told, and may lie beyond 65535 then.
+            bus = {"cluster-port": str(free_port())}
+            options |= {"cluster-enabled": "yes", "cluster-require-full-coverage": "no"} | bus
         argv: list[str | Path] = [find_server()]
         for option, value in options.items():
             argv += [f"--{option}", value]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.scheduler.cell import JOB, Cell
 from transfers.scheduler.types import GCS
 
@@ -73,3 +75,19 @@ def test_what_a_barred_node_holds_still_counts_for_itself(cell: Cell) -> None:
     cell.scheduler.finish(JOB, "bad", cell.epochs["bad"])
     view = cell.scheduler.job(JOB)
     assert view is not None and view.nodes_done == 1
+
+
+@pytest.mark.parametrize("topology", ["mesh", "pipeline"])
+def test_a_barred_node_goes_on_reading_what_it_lacks_though_others_lack_what_it_has(cell: Cell, topology: str) -> None:
+    cell.nodes("bad", "a")
+    cell.job(["bad", "a"], shards=2, topology=topology)
+    cell.holds("bad", 0)
+    cell.holds("a", 1)
+    for _ in range(3):
+        cell.now += 20_000
+        cell.beat("bad", "a")
+        [lease] = cell.next("a").assignments
+        cell.end("a", lease, "corrupt")
+    assert cell.node("bad").barred
+    cell.scheduler.leave("a")
+    assert [(each.shard, each.source) for each in cell.next("bad").assignments] == [(1, GCS)]

@@ -93,6 +93,7 @@ class SmallFleet:
             return
         for lease in reply.cancelled:
             member.leases.pop(lease, None)
+            member.unsettled.pop(lease, None)
         for order in reply.orders:
             if order["op"] == "drop":
                 for shard in order["shards"]:
@@ -135,12 +136,9 @@ class SmallFleet:
         for lease, outcome in outcomes.items():
             assignment = member.leases.pop(lease)
             right = self.jobs[assignment.job].digest(assignment.shard)
-            disk = member.disk.setdefault(assignment.job, {})
             if outcome == "ok":
-                disk[assignment.shard] = right
                 reports.append(Report(lease, "ok", right, 1, 1))
-                if assignment.digest is None:
-                    member.unsettled[lease] = assignment
+                member.unsettled[lease] = assignment
             else:
                 reports.append(Report(lease, outcome, right ^ 1 if outcome == "corrupt" else None, 1, 1, "test"))
         for lease, assignment in member.unsettled.items():
@@ -153,8 +151,12 @@ class SmallFleet:
         except StaleNode:
             self.register(member)
             return NextReply()
-        member.unsettled = {k: v for k, v in member.unsettled.items() if k in reply.unsettled}
         assert not reply.rejected, "no digest here was wrong"
+        for lease in [lease for lease in member.unsettled if lease not in reply.unsettled]:
+            brought = member.unsettled.pop(lease)
+            if lease not in reply.stale:
+                disk = member.disk.setdefault(brought.job, {})
+                disk[brought.shard] = self.jobs[brought.job].digest(brought.shard)
         self.take(member, reply.assignments)
         member.parked = reply.parked
         self.last = (member, call, reply)

@@ -67,14 +67,8 @@ local function next_for_head(j, i, n)
       end
     end
   end
-  if not may_read then
-    return nil
-  end
-  local s, how = first_fresh(j)
-  if s and within_budget(j, s) then
-    return s, '', how
-  end
-  return nil
+  local s, how = next_read(j, i)
+  return s, '', how
 end
 
 local function feed_head(j, i, want, give)

@@ -3,6 +3,7 @@
 local IDLE_TRIED = 6    -- sources looked at for one receiver
 PARKED_TRIED = 6        -- receivers looked at for one source
 local HOLDERS_TRIED = 4 -- idle holders of one rare shard looked at
+local FRESH_TRIED = 64  -- needed shards looked at for one that the bucket has to give
 
 function avoided(j, src, i)
   if j.avoids <= NOW then
@@ -155,13 +156,27 @@ function deliver(i, assignment)
   set_parked(i, load_node(i).wants - 1)
 end
 
--- The first shard that the bucket has to give; suspects are read although they are held.
-function first_fresh(j)
+-- The first shard that the bucket has to give and that node i can use, and how: one that it needs, or a suspect, which is
+-- read again although it is held. (A barred node keeps what it holds to itself: a shard may be fresh, and be there.)
+function fresh_for(j, i)
   if j.fresh_count == 0 then
     return nil
   end
   local s = tonumber(call('ZRANGE', j.key .. ':fresh', 0, 0)[1])
-  return s, call('SISMEMBER', j.key .. ':suspects', s) == 1 and 'confirm' or ''
+  if call('SISMEMBER', j.key .. ':suspects', s) == 1 then
+    return s, 'confirm'
+  end
+  if call('GETBIT', j.need .. i, s) == 1 then
+    return s, ''
+  end
+  local needed = first_bits(call('GET', j.need .. i) or '', FRESH_TRIED)
+  local fresh = #needed > 0 and call('ZMSCORE', j.key .. ':fresh', unpack(needed)) or {}
+  for k, order in ipairs(fresh) do
+    if order then
+      return needed[k], ''
+    end
+  end
+  return nil
 end
 
 function bucket_free(j) return j.gcs_used < j.gcs_slots end
@@ -178,10 +193,16 @@ function within_budget(j, s)
   return true
 end
 
--- Whether node i can read shard s now: it needs it, or it is to be read again.
-function reads(j, i, s, how)
-  local n = load_node(i)
-  return may_read_bucket(n, j) and (how == 'confirm' or call('GETBIT', j.need .. i, s) == 1) and within_budget(j, s)
+-- What node i can read from the bucket now: (shard, how), or nil.
+function next_read(j, i)
+  if not bucket_free(j) or not may_read_bucket(load_node(i), j) then
+    return nil
+  end
+  local s, how = fresh_for(j, i)
+  if s and within_budget(j, s) then
+    return s, how
+  end
+  return nil
 end
 
 -- Whether the bucket's shards are better read by others: what only a slow node has reaches the rest slowly.
@@ -204,12 +225,14 @@ function wake_for_bucket(j, than)
   local parked = call('ZRANGE', j.key .. from, 0, PARKED_TRIED - 1, 'WITHSCORES')
   for k = 1, #parked, 2 do
     local i = parked[k]
-    local s, how = first_fresh(j)
-    if not s or not bucket_free(j) or than and tonumber(parked[k + 1]) >= than then
+    if j.fresh_count == 0 or not bucket_free(j) or than and tonumber(parked[k + 1]) >= than then
       return
     end
-    if load_node(i).wants > 0 and reads(j, i, s, how) and not leave_bucket_to_others(j, i) then
-      deliver(i, grant(j, i, s, '', how))
+    if load_node(i).wants > 0 and not leave_bucket_to_others(j, i) then
+      local s, how = next_read(j, i)
+      if s then
+        deliver(i, grant(j, i, s, '', how))
+      end
     end
   end
 end
@@ -219,9 +242,9 @@ local function read_bucket(j, i, want, give, relaxed)
   if not relaxed and leave_bucket_to_others(j, i) then
     return 0
   end
-  while count < want and bucket_free(j) do
-    local s, how = first_fresh(j)
-    if not s or not reads(j, i, s, how) then
+  while count < want do
+    local s, how = next_read(j, i)
+    if not s then
       break
     end
     give(grant(j, i, s, '', how))
