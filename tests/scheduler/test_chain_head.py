@@ -16,6 +16,7 @@ def test_a_head_that_comes_second_takes_what_is_being_read_from_the_one_that_rea
     cell.nodes("head", "second", up=2, down=2, gcs=2)
     cell.job(["head", "second"], shards=4, topology="pipeline")
     cell.holds("second")
+    cell.now += 1000
     early = cell.next("second", want=2).assignments
     assert [(lease.shard, lease.source) for lease in early] == [(0, GCS), (1, GCS)]
     cell.holds("head")
@@ -33,6 +34,7 @@ def test_a_late_head_does_not_add_to_what_leaves_the_bucket(cell: Cell) -> None:
     cell.nodes(*names, up=2, down=2, gcs=2)
     cell.job(names, shards=6, topology="pipeline")
     cell.holds("second")
+    cell.now += 1000
     early = [("second", lease) for lease in cell.next("second", want=2).assignments]
     cell.holds("head")
     cell.holds("third")
@@ -74,3 +76,28 @@ def test_whatever_the_order_in_which_nodes_come_the_bucket_is_read_once(cell: Ce
             take(other, cell.inbox(other))
     view = cell.scheduler.job(JOB)
     assert view is not None and view.shards_held == 48 and view.bytes_gcs == 120
+
+
+def test_who_comes_early_waits_a_moment_for_the_neighbour_that_is_still_to_come(cell: Cell) -> None:
+    cell.nodes("head", "second", "third")
+    cell.job(["head", "second", "third"], shards=4, topology="pipeline")
+    cell.holds("head")
+    cell.holds("third")
+    assert cell.next("third", want=1).assignments == ()
+    assert [lease.source for lease in cell.next("head", want=1).assignments] == [GCS]
+    assert cell.inbox("third") == []
+    cell.holds("second")
+    assert [lease.source for lease in cell.next("second", want=1).assignments] == ["head"]
+    assert [lease.source for lease in cell.inbox("third")] == ["second"]
+
+
+def test_a_neighbour_that_does_not_come_is_passed_over(cell: Cell) -> None:
+    cell.nodes("head", "second", "third")
+    cell.job(["head", "second", "third"], shards=4, topology="pipeline")
+    cell.holds("head")
+    cell.holds("third")
+    cell.next("head", want=1)
+    assert cell.next("third", want=1).assignments == ()
+    cell.now += 1000
+    cell.scheduler.reap()
+    assert [lease.source for lease in cell.inbox("third")] == ["head"]

@@ -2,8 +2,10 @@
 
 local HEAD_LOOK = 4   -- shards for which the head looks for a node that holds or reads them
 local CHAIN_LOOK = 64 -- places of the chain passed over when looking for a live neighbour
+local START_MS = 1000 -- after the first node's announcement; so long is a neighbour waited for that has not come yet
 
 -- The nearest live, working neighbour of node i: upstream (towards the head) or downstream. nil at the end of the chain.
+-- The second value tells whether a live node lies between that has not announced yet.
 function neighbour(j, i, upstream)
   local chain = j.key .. ':chain'
   local place = call('ZSCORE', chain, i)
@@ -16,14 +18,16 @@ function neighbour(j, i, upstream)
   else
     found = call('ZRANGEBYSCORE', chain, '(' .. place, '+inf', 'LIMIT', 0, CHAIN_LOOK)
   end
+  local comes = false
   for _, other in ipairs(found) do
     local n = load_node(other)
     local state = member(j, other)
     if (n.state == 'live' or n.state == 'draining') and n.barred == 0 and (state == 'ready' or state == 'done') then
-      return other
+      return other, comes
     end
+    comes = comes or n.state == 'live' and state == 'enrolled'
   end
-  return nil
+  return nil, comes
 end
 
 -- The first shard that i needs and that its predecessor holds or is receiving.
@@ -86,7 +90,10 @@ local function feed_head(j, i, want, give)
 end
 
 function feed_chain(j, i, want, give)
-  local above = neighbour(j, i, true)
+  local above, comes = neighbour(j, i, true)
+  if comes and NOW < (j.started > 0 and j.started or NOW) + START_MS then
+    return 0 -- what it took from further up now, those between would have to be given as well, and all below would wait
+  end
   if not above then
     return feed_head(j, i, want, give)
   end
