@@ -60,7 +60,8 @@ def _play(rig: Rig, benches: Sequence[Bench], options: argparse.Namespace) -> No
                 )
     with ExitStack() as stack:
         if wanted & set(OURS):
-            ours = stack.enter_context(Ours(rig, NodeOptions()))
+            slots = {"upload_slots": options.slots, "download_slots": options.slots} if options.slots else {}
+            ours = stack.enter_context(Ours(rig, NodeOptions(**slots)))
         for bench in benches:
             report.heading(bench.scenario, share, bench.goals)
             for method in [each for each in bench.methods if each in wanted]:
@@ -96,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--repeat", type=int, default=1, help="runs of each method, but for the plain download")
     parser.add_argument("--methods", nargs="+", choices=ALL, help="only these")
     parser.add_argument("--gcs-slots", type=int, default=8, help="reads from the bucket at once (default: %(default)s)")
+    parser.add_argument("--slots", type=int, help="upload and download slots of a node; its defaults unless given")
     parser.add_argument("--shard-size", type=int, help="bytes; chosen by the plan unless given")
     return parser
 

@@ -126,7 +126,8 @@ source.addEventListener("input", () => {
   clearTimeout(pathsTimer);
   pathsTimer = setTimeout(paths, PATHS_MS);
 });
-source.addEventListener("focus", () => {
+// Not on focus: the page opens with it, and a list over the rest of the form is not what was asked for.
+source.addEventListener("click", () => {
   if (!source.value.trim() || source.value.endsWith("/")) paths();
 });
 source.addEventListener("blur", close);
