@@ -1,4 +1,4 @@
-"""A job's page in the admin as the scheduler has the job at this moment: the same picture that its live page begins with."""
+"""A job's page in the admin as the scheduler has the job now: the picture that its live page begins with."""
 
 from __future__ import annotations
 
