@@ -210,6 +210,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "PATH_CONVERTER_OVERRIDES": {"job": {"type": "string", "format": "uuid"}},
     "ENUM_NAME_OVERRIDES": {
         "ReachableEnum": "transfers.api.health.PART",
         "JobStateEnum": "transfers.models.JobState.choices",

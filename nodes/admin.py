@@ -10,12 +10,14 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from nodes import fleet
 from nodes.models import MAX_CAP, EnrolmentKey, Node
+from transfers.admin.asking import ask, asked
 from transfers.errors import InvalidTransition
 from transfers.links import get_links
 from transfers.words import bits_text, parse_rate, size_text
@@ -64,6 +66,32 @@ class CapsForm(forms.ModelForm):
         fields = ["upload_cap", "download_cap", "bucket_cap"]
 
 
+class ChangedCapField(CapField):
+    """The same for several nodes: what is left empty stays as it is on each."""
+
+    OWN = "own"
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.help_text = f'such as 400mbit; "none" for no cap, "{self.OWN}" for each node\'s own, empty to leave it'
+
+    def clean(self, value: Any) -> int | None:
+        return None if str(value or "").strip().lower() == self.OWN else super().clean(value)
+
+
+class ChangedCapsForm(forms.Form):
+    upload_cap = ChangedCapField(label="Upload cap")
+    download_cap = ChangedCapField(label="Download cap")
+    bucket_cap = ChangedCapField(label="Bucket cap")
+
+    def clean(self) -> dict[str, int | None]:
+        """Those that were given."""
+        given = {name for name in self.fields if str(self.data.get(name, "")).strip()}
+        if not given:
+            raise forms.ValidationError("Give one cap at least.")
+        return {name: value for name, value in self.cleaned_data.items() if name in given}
+
+
 @admin.register(Node)
 class NodeAdmin(ModelAdmin):
     list_display = ["name", "shown_state", "address", "shown_labels", "free", "version", "last_seen"]
@@ -88,7 +116,7 @@ class NodeAdmin(ModelAdmin):
         "last_seen",
     ]
     form = CapsForm
-    actions = ["drain_nodes", "enable_nodes", "remove_nodes"]
+    actions = ["drain_nodes", "enable_nodes", "cap_nodes", "remove_nodes"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # a node registers itself
@@ -117,6 +145,9 @@ class NodeAdmin(ModelAdmin):
     def has_drain_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("nodes.drain_node")
 
+    def has_cap_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("nodes.cap_node")
+
     def has_remove_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("nodes.remove_node")
 
@@ -127,6 +158,16 @@ class NodeAdmin(ModelAdmin):
     @admin.action(description="Enable", permissions=["drain"])
     def enable_nodes(self, request: HttpRequest, nodes: QuerySet[Node]) -> None:
         self._act(request, nodes, lambda node: fleet.set_draining(node, False, get_links().scheduler), "is enabled")
+
+    @admin.action(description="Change bandwidth caps...", permissions=["cap"])
+    def cap_nodes(self, request: HttpRequest, nodes: QuerySet[Node]) -> TemplateResponse | None:
+        form = ChangedCapsForm(request.POST if asked(request) else None)
+        if not form.is_valid():
+            return ask(self, request, nodes, "cap_nodes", "Change bandwidth caps", form)
+        caps = form.cleaned_data
+        scheduler, what = get_links().scheduler, fleet.caps_text(caps).replace("Capped", "is capped:", 1)
+        self._act(request, nodes, lambda node: fleet.set_caps(node, caps, scheduler), what)
+        return None
 
     @admin.action(description="Remove (nodes that are gone)", permissions=["remove"])
     def remove_nodes(self, request: HttpRequest, nodes: QuerySet[Node]) -> None:

@@ -62,6 +62,12 @@ def read_all(client: redis.Redis, cell: str) -> dict[str, Inventory]:
     return {text(node): _parse(text(body)) for node, body in found.items()}
 
 
+def read(client: redis.Redis, cell: str, node: str) -> Inventory | None:
+    """The last word of one node; None when it has said nothing."""
+    body: Any = client.hget(Keys(cell)(KEY), node)
+    return None if body is None else _parse(text(body))
+
+
 def _parse(body: str) -> Inventory:
     raw = json.loads(body)
     jobs = {job: Kept(**kept) for job, kept in raw.pop("jobs").items()}

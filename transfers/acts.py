@@ -11,7 +11,10 @@ from transfers.models import Job
 
 @dataclass(frozen=True)
 class Act:
-    """states: of the job, in which it makes sense. ask: what to confirm first. run: takes the job and who does it."""
+    """states: of the job, in which it makes sense. ask: what to confirm first. run: takes the job and who does it.
+
+    fits: whether it makes sense for the job as it is otherwise.
+    """
 
     name: str
     states: tuple[str, ...]
@@ -19,10 +22,12 @@ class Act:
     run: Callable[[Job, str], object]
     past: str
     ask: str = ""
+    fits: Callable[[Job], bool] = lambda job: True
 
 
 BEGUN = ("planned", "running")
 ENDED = ("complete", "failed", "cancelled")
+ANY = (*BEGUN, "paused", *ENDED)
 CHANGE = "transfers.change_job"
 
 ACTS = {
@@ -38,6 +43,15 @@ ACTS = {
         Act("resume", ("paused",), CHANGE, lambda job, who: submission.resume(job, reason=f"by {who}"), "Resumed"),
         Act("retry", ENDED, CHANGE, lambda job, who: reopening.retry(job), "Retried"),
         Act("verify", ("complete",), CHANGE, lambda job, who: reopening.verify(job), "Verified"),
+        Act(
+            "pin",
+            ANY,
+            CHANGE,
+            lambda job, who: submission.pin(job),
+            "Pinned",
+            fits=lambda job: not job.pinned and job.purged_at is None,
+        ),
+        Act("unpin", ANY, CHANGE, lambda job, who: submission.unpin(job), "Unpinned", fits=lambda job: job.pinned),
         Act(
             "cancel",
             (*BEGUN, "paused"),

@@ -74,6 +74,7 @@ def show(settings: Settings, job: str) -> None:
             "moved": f"{size_text(found.bytes_from_gcs)} out of the bucket ({found.amplification:.2f} x), "
             f"{size_text(found.bytes_from_peers)} between nodes",
             "by": found.created_by or "",
+            "pinned": "nodes keep its files, whatever needs room" if found.pinned else "",
             "purged": "its files were removed" if found.purged_at else "",
         }
     )
@@ -156,5 +157,7 @@ ACTS: tuple[click.Command, ...] = (
     _act("resume", "resumed", "Go on after a pause."),
     _act("retry", "retried", "Go on with a job that has ended, for the nodes that are not done."),
     _act("verify", "verifying", "Have the nodes read their files again; what is damaged is fetched anew."),
+    _act("pin", "pinned", "Have the nodes keep the files of a job, whatever needs room."),
+    _act("unpin", "unpinned", "Let the files of a job make room again."),
     _act("purge", "purged", "Remove the files of a job that has ended from its nodes."),
 )

@@ -11,6 +11,9 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from nodes import inventory
+from nodes.inventory import Inventory, Kept
+from nodes.models import Node
 from tests.site_fixtures import Fleet, fold
 from transfers import submission
 from transfers.links import Links
@@ -205,3 +208,33 @@ def test_the_sampler_writes_what_moved_and_charts_add_it_up(
     step = times[1] - times[0]
     assert sum(bucket) * step == pytest.approx(sample.bytes_from_gcs, rel=0.02)
     assert sum(peers) * step == pytest.approx(sample.bytes_from_peers, rel=0.02)
+
+
+def test_a_job_is_pinned_by_a_button_and_its_nodes_page_says_so(
+    client: Client, admin: AbstractUser, push: Callable[[int, int], Job], links: Links
+) -> None:
+    client.force_login(admin)
+    job = push(2, 1)
+    submission.node_facts(links)
+
+    def node_page() -> str:
+        return client.get("/nodes/gpu-01/").content.decode()
+
+    def tell(pinned: bool) -> None:
+        kept = {job.id.hex: Kept(size=123_000, pinned=pinned, whole=True)}
+        inventory.put(links.redis, links.cell, "gpu-01", Inventory(at=1, quota=10**9, used=0, evictable=0, jobs=kept))
+
+    assert "No quota" in node_page() and "pinned" not in node_page().split("Holds")[1]
+    page = client.get(f"/jobs/{job.pk}/").content.decode()
+    assert f"/jobs/{job.pk}/pin/" in page and f"/jobs/{job.pk}/unpin/" not in page
+    client.post(f"/jobs/{job.pk}/pin/")
+    page = client.get(f"/jobs/{job.pk}/").content.decode()
+    assert f"/jobs/{job.pk}/unpin/" in page and f"/jobs/{job.pk}/pin/" not in page
+    tell(pinned=False)
+    assert "being pinned" in node_page() and "123.0 kB" in node_page()
+    tell(pinned=True)
+    Node.objects.filter(name="gpu-01").update(quota=10**9, used=5 * 10**8, evictable=2 * 10**8)
+    assert '<span class="label">pinned</span>' in node_page()
+    assert "500.0 MB of its quota of 1.0 GB used. 200.0 MB of it" in node_page()
+    client.post(f"/jobs/{job.pk}/unpin/")
+    assert "being unpinned" in node_page()

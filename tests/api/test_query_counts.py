@@ -23,7 +23,7 @@ from transfers.links import Links
 from transfers.models import Job, JobNode, Shard, Transfer
 
 pytestmark = pytest.mark.django_db
-MOST_QUERIES = 8
+MOST_QUERIES = 10
 KEY = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|synthetic-\d+|/\d+/")
 
 

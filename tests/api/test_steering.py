@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -15,6 +16,7 @@ from tests.site_fixtures import Fleet, client_of, fold
 from transfers import submission
 from transfers.links import Links
 from transfers.models import Job, JobNode
+from transfers.scheduler.types import Heartbeat
 
 pytestmark = pytest.mark.django_db
 JOBS = "/api/v1/jobs/"
@@ -63,6 +65,36 @@ def test_the_priority_is_changed_and_nothing_else(api: APIClient, job: Job, link
     assert api.patch(address, {"source": "gs://other/x"}).status_code == 400
     act(api, job, "cancel")
     assert api.patch(address, {"priority": 1}).status_code == 409
+
+
+def test_a_job_is_pinned_and_unpinned_and_the_nodes_are_told(
+    api: APIClient, job: Job, fleet: Fleet, links: Links
+) -> None:
+    def told() -> list[Any]:
+        orders = links.scheduler.heartbeat(Heartbeat("gpu-01", fleet.epochs["gpu-01"])).orders
+        return [order["op"] for order in orders if order.get("job") == job.id.hex]
+
+    answer = act(api, job, "pin")
+    assert (answer.status_code, answer.json()["pinned"], told()) == (200, True, ["pin"])
+    assert api.get(f"{JOBS}{job.pk}/").json()["pinned"]
+    answer = act(api, job, "unpin")
+    assert (answer.status_code, answer.json()["pinned"], told()) == (200, False, ["unpin"])
+    assert {entry.change_message for entry in LogEntry.objects.all()} == {"Pinned by the API.", "Unpinned by the API."}
+    act(api, job, "cancel")
+    act(api, job, "purge")
+    answer = act(api, job, "pin")
+    assert (answer.status_code, "there is nothing to pin" in answer.json()["detail"]) == (409, True)
+
+
+def test_what_is_below_a_job_is_found_by_its_id_with_and_without_dashes(api: APIClient, job: Job) -> None:
+    parts = ("", "nodes/", "files/", "shards/", "events/", "transfers/", "shards/0/trace/")
+    for part in parts:
+        dashed, plain = (api.get(f"{JOBS}{name}/{part}") for name in (job.pk, job.id.hex))
+        assert (dashed.status_code, plain.status_code, plain.json()) == (200, 200, dashed.json()), part
+        for wrong in ("0" * 32, str(UUID(int=7)), "-" * 32, job.id.hex + "0"):
+            missing = api.get(f"{JOBS}{wrong}/{part}")
+            assert (missing.status_code, missing.json()["type"]) == (404, "urn:fdist:not-found"), (wrong, part)
+    assert api.post(f"{JOBS}{job.id.hex}/pause/").status_code == 200
 
 
 def test_a_request_that_is_sent_twice_makes_one_job(api: APIClient, fleet: Fleet, payload: str) -> None:
@@ -133,6 +165,7 @@ def test_groups_may_what_their_names_say(viewer: AbstractUser, job: Job, payload
         assert looks.get(address).status_code == 200, address
     assert looks.post(JOBS, {"source": payload}).status_code == 403
     assert act(looks, job, "pause").status_code == 403
+    assert act(looks, job, "pin").status_code == 403
     works = joins("operator")
     assert works.post(JOBS, {"source": payload}).status_code == 201
     assert act(works, job, "cancel").status_code == 200

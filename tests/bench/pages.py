@@ -49,11 +49,12 @@ def addresses() -> Iterator[str]:
     from nodes.models import Node
     from transfers.models import Job, Transfer
 
-    yield from ("/", "/?page=4", "/?state=complete")
+    yield from ("/", "/jobs/", "/jobs/?page=4", "/jobs/?state=complete", "/jobs/?name=model", "/jobs/new/")
     newest, oldest = Job.objects.first(), Job.objects.last()
     node = Node.objects.last()
     assert newest and oldest and node
     yield from (f"/jobs/{newest.pk}/", f"/jobs/{oldest.pk}/")
+    yield from ("/nodes/", "/nodes/?page=4", "/nodes/?labels=zone=zone-1&name=1", f"/nodes/{node.name}/")
     yield from ("/api/v1/jobs/", "/api/v1/jobs/?page_size=500", "/api/v1/jobs/?state=failed&ordering=-size")
     yield from ("/api/v1/nodes/", "/api/v1/nodes/?page_size=500", f"/api/v1/nodes/{node.name}/", "/api/v1/cell/")
     yield from ("/api/v1/nodes/?labels=zone=zone-1",)
@@ -62,6 +63,7 @@ def addresses() -> Iterator[str]:
         yield from (f"/api/v1/jobs/{job.pk}/{part}/" for part in ("nodes", "files", "shards", "events", "transfers"))
         yield from (f"/api/v1/jobs/{job.pk}/transfers/?{by}" for by in (f"node={node.name}", "outcome=corrupt"))
     yield from ("/api/v1/transfers/", "/api/v1/transfers/?outcome=corrupt", "/api/v1/transfers/?source=bucket")
+    yield "/api/v1/transfers/active/"
     yield from (f"/api/v1/transfers/?node={node.name}", f"/api/v1/transfers/?source={node.name}")
     yield f"/api/v1/transfers/?job={oldest.pk}&shard=1"
     ours = [model for model in admin_site._registry if model._meta.app_label in ("nodes", "transfers")]

@@ -93,20 +93,27 @@ def drive(
     made: list[str] = []
     announced: set[str] = set()
 
-    def work() -> None:
-        for beat in itertools.count():
+    def beat() -> None:
+        for number in itertools.count():
             began = time.monotonic()
             for name, epoch in fleet.epochs.items():
-                rate = 1e9 + 1e6 * (beat % 50)
+                rate = 1e9 + 1e6 * (number % 50)
                 links.scheduler.heartbeat(Heartbeat(name, epoch, disk_free=10**11, rate_down=rate, rate_up=rate))
+            if stop.wait(max(0.0, 1 - time.monotonic() + began)):
+                return
+
+    def work() -> None:
+        """Apart from the heartbeats: a job takes longer to announce on 1,000 nodes than they may be silent."""
+        for number in itertools.count():
             for job in set(made) - announced:
                 fleet.announce(UUID(job).hex)
                 announced.add(job)
             if made:
-                fleet.move(UUID(made[beat % len(made)]).hex, turns=1)
-            if stop.wait(max(0.0, 1 - time.monotonic() + began)):
+                fleet.move(UUID(made[number % len(made)]).hex, turns=1)
+            if stop.wait(1):
                 return
 
+    threading.Thread(target=beat, daemon=True).start()
     worker = threading.Thread(target=work, daemon=True)
     worker.start()
     for number in range(jobs):

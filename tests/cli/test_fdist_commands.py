@@ -92,7 +92,12 @@ def test_a_completed_job_is_watched_verified_retried_and_purged(
     assert run("cancel", job).code == 0
     assert run("retry", job).out.startswith("retried")
     assert run("cancel", job).code == 0
+    assert run("pin", job[:8]).out.startswith(f"pinned {job[:8]}")
+    assert "whatever needs room" in run("show", job).out
+    assert run("unpin", job, "--json").json["pinned"] is False
     assert run("purge", job, "--json").json["purged_at"]
+    refused = run("pin", job)
+    assert (refused.code, "there is nothing to pin" in refused.err) == (6, True)
 
 
 def test_watching_a_job_that_was_cancelled_ends_with_1(run: Run, two: Fleet, payload: str) -> None:

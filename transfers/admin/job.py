@@ -5,28 +5,40 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import redis
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
-from django.utils.html import format_html
+from django.template.response import TemplateResponse
 from unfold.decorators import display
+from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from nodes.labels import describe
 from transfers import reopening, submission
+from transfers.admin.asking import ask, asked
 from transfers.admin.base import STATE_LABELS, ReadOnlyAdmin, whole
+from transfers.admin.live import LiveJob
 from transfers.errors import InvalidTransition
 from transfers.models import Job
+from transfers.planning.request import MAX_PRIORITY
 from transfers.words import size_text
 
 SLOTS = ["gcs_slots", "upload_slots", "download_slots"]
 MOMENTS = ["ready_at", "stalled_at", "finished_at", "purged_at"]
-STEP = 1  # of the priority
-LINK = '<a class="text-primary-600 underline dark:text-primary-500" href="{}">open</a>'  # words of the theme's styles
+
+
+class PriorityForm(forms.Form):
+    priority = forms.IntegerField(
+        min_value=-MAX_PRIORITY,
+        max_value=MAX_PRIORITY,
+        initial=0,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text="a higher one goes first, from the next match on",
+    )
 
 
 @admin.register(Job)
-class JobAdmin(ReadOnlyAdmin):
+class JobAdmin(LiveJob, ReadOnlyAdmin):
     list_display = [
         "shown_name",
         "shown_state",
@@ -48,19 +60,21 @@ class JobAdmin(ReadOnlyAdmin):
         "retry_jobs",
         "verify_jobs",
         "purge_jobs",
-        "raise_priority",
-        "lower_priority",
+        "pin_jobs",
+        "unpin_jobs",
+        "change_priority",
     ]
     fieldsets = [
-        (None, {"fields": ["name", "shown_state", "error", "live", "out_of_bucket", "between_nodes"]}),
+        ("Now", {"fields": list(LiveJob.live_fields)}),
+        ("Recorded", {"fields": ["name", "shown_state", "error", "pinned", "out_of_bucket", "between_nodes"]}),
         ("Asked for", {"fields": ["source", "topology", "destination", "wanted_nodes", "priority", "policy", *SLOTS]}),
         ("Limits", {"fields": ["quorum", "shown_budget"]}),
         ("Planned", {"fields": ["shown_size", "file_count", "shown_shard_size", "shard_count"]}),
         ("When", {"fields": ["created_by", "created_at", "started_at", *MOMENTS]}),
     ]
     readonly_fields = [
+        *LiveJob.live_fields,
         "shown_state",
-        "live",
         "wanted_nodes",
         "shown_size",
         "shown_shard_size",
@@ -115,13 +129,22 @@ class JobAdmin(ReadOnlyAdmin):
     def purge_jobs(self, request: HttpRequest, jobs: QuerySet[Job]) -> None:
         self._act(request, jobs, submission.purge, "is removed from its nodes")
 
-    @admin.action(description="Raise the priority by one", permissions=["steer"])
-    def raise_priority(self, request: HttpRequest, jobs: QuerySet[Job]) -> None:
-        self._act(request, jobs, lambda job: submission.set_priority(job, job.priority + STEP), "comes earlier")
+    @admin.action(description="Pin (nodes keep its files)", permissions=["steer"])
+    def pin_jobs(self, request: HttpRequest, jobs: QuerySet[Job]) -> None:
+        self._act(request, jobs, submission.pin, "is pinned")
 
-    @admin.action(description="Lower the priority by one", permissions=["steer"])
-    def lower_priority(self, request: HttpRequest, jobs: QuerySet[Job]) -> None:
-        self._act(request, jobs, lambda job: submission.set_priority(job, job.priority - STEP), "comes later")
+    @admin.action(description="Unpin (its files may make room)", permissions=["steer"])
+    def unpin_jobs(self, request: HttpRequest, jobs: QuerySet[Job]) -> None:
+        self._act(request, jobs, submission.unpin, "is unpinned")
+
+    @admin.action(description="Change the priority...", permissions=["steer"])
+    def change_priority(self, request: HttpRequest, jobs: QuerySet[Job]) -> TemplateResponse | None:
+        form = PriorityForm(request.POST if asked(request) else None)
+        if not form.is_valid():
+            return ask(self, request, jobs, "change_priority", "Change the priority", form)
+        priority = form.cleaned_data["priority"]
+        self._act(request, jobs, lambda job: submission.set_priority(job, priority), f"has priority {priority} now")
+        return None
 
     def _act(self, request: HttpRequest, jobs: QuerySet[Job], act: Callable[[Job], object], what: str) -> None:
         for job in jobs:
@@ -164,10 +187,3 @@ class JobAdmin(ReadOnlyAdmin):
     @display(description="For nodes")
     def wanted_nodes(self, job: Job) -> str:
         return describe(job.selector)
-
-    @display(description="Live page")
-    def live(self, job: Job) -> str:
-        return format_html(
-            '<a class="text-primary-600 underline dark:text-primary-500" href="{}">open</a>',
-            reverse("job", args=[job.pk]),
-        )

@@ -132,6 +132,7 @@ class JobSerializer(serializers.ModelSerializer[Job]):
             "policy",
             "quorum",
             "bucket_budget",
+            "pinned",
             "nodes_total",
             "nodes_done",
             "nodes_failed",

@@ -1,13 +1,14 @@
 """Everything below /api/v1/."""
 
 from django.contrib.auth.decorators import login_required
-from django.urls import include, path, re_path
+from django.urls import include, path, re_path, register_converter
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import DefaultRouter
 
 from nodes.api import NodeViewSet
 from nodes.api_keys import EnrolmentKeyViewSet
 from nodes.chaos import NodeChaos
+from transfers.api.addresses import JobIdConverter
 from transfers.api.cell import Cell
 from transfers.api.health import Health, Readiness
 from transfers.api.parts import JobEvents, JobFiles, JobNodes, JobShards, JobTransfers
@@ -17,6 +18,8 @@ from transfers.api.tracing import ShardTrace
 from transfers.api.transfers import ActiveTransfers, Transfers
 from transfers.api.views import JobViewSet, nothing_here
 from transfers.api.webhooks import WebhookDeliveries, WebhookViewSet
+
+register_converter(JobIdConverter, "job")
 
 router = DefaultRouter()
 router.include_root_view = False
@@ -28,13 +31,13 @@ router.register("webhooks", WebhookViewSet, basename="webhook")
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(api_version="v1"), name="schema"),
     path("docs/", login_required(SpectacularSwaggerSplitView.as_view(url_name="schema")), name="docs"),
-    path("jobs/<uuid:pk>/nodes/", JobNodes.as_view(), name="job-nodes"),
-    path("jobs/<uuid:pk>/files/", JobFiles.as_view(), name="job-files"),
-    path("jobs/<uuid:pk>/shards/", JobShards.as_view(), name="job-shards"),
-    path("jobs/<uuid:pk>/shards/<int:index>/trace/", ShardTrace.as_view(), name="shard-trace"),
-    path("jobs/<uuid:pk>/events/", JobEvents.as_view(), name="job-history"),
-    path("jobs/<uuid:pk>/transfers/", JobTransfers.as_view(), name="job-transfers"),
-    path("jobs/<uuid:pk>/stream/", JobStream.as_view(), name="job-stream"),
+    path("jobs/<job:pk>/nodes/", JobNodes.as_view(), name="job-nodes"),
+    path("jobs/<job:pk>/files/", JobFiles.as_view(), name="job-files"),
+    path("jobs/<job:pk>/shards/", JobShards.as_view(), name="job-shards"),
+    path("jobs/<job:pk>/shards/<int:index>/trace/", ShardTrace.as_view(), name="shard-trace"),
+    path("jobs/<job:pk>/events/", JobEvents.as_view(), name="job-history"),
+    path("jobs/<job:pk>/transfers/", JobTransfers.as_view(), name="job-transfers"),
+    path("jobs/<job:pk>/stream/", JobStream.as_view(), name="job-stream"),
     path("stream/", FleetStream.as_view(), name="fleet-stream"),
     path("webhooks/<int:pk>/deliveries/", WebhookDeliveries.as_view(), name="webhook-deliveries"),
     path("transfers/", Transfers.as_view(), name="transfers"),

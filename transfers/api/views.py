@@ -66,7 +66,7 @@ class JobViewSet(
     ordering = ["-created_at", "id"]
     lookup_value_regex = "[0-9a-f-]{32,36}"
     problems = {"create": (422,)} | dict.fromkeys(
-        ("cancel", "pause", "resume", "retry", "verify", "purge", "partial_update"), (409,)
+        ("cancel", "pause", "resume", "retry", "verify", "purge", "pin", "partial_update"), (409,)
     )
 
     def get_queryset(self) -> QuerySet[Job]:
@@ -143,6 +143,18 @@ class JobViewSet(
     def purge(self, request: Request, **kwargs: Any) -> Response:
         """Removes the files of a job that has ended from its nodes."""
         return self._act(request, "Purged", submission.purge)
+
+    @extend_schema(request=None, responses={200: JobSerializer})
+    @action(detail=True, methods=["post"], permission_classes=CHANGE)
+    def pin(self, request: Request, **kwargs: Any) -> Response:
+        """Nodes keep its files, whatever needs room, until it is unpinned or purged; also nodes that come later."""
+        return self._act(request, "Pinned", submission.pin)
+
+    @extend_schema(request=None, responses={200: JobSerializer})
+    @action(detail=True, methods=["post"], permission_classes=CHANGE)
+    def unpin(self, request: Request, **kwargs: Any) -> Response:
+        """Its files may make room again, when they are those that were wanted least lately."""
+        return self._act(request, "Unpinned", submission.unpin)
 
     def _act(self, request: Request, what: str, act: Callable[[Job], object]) -> Response:
         job = self.get_object()

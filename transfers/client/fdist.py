@@ -160,6 +160,14 @@ class Fdist:
         """Removes the files of a job that has ended from its nodes. Raises Conflict."""
         return self._act(job, "purge")
 
+    def pin(self, job: JobRef) -> Job:
+        """Nodes keep the job's files, whatever needs room. Raises Conflict for one that was purged."""
+        return self._act(job, "pin")
+
+    def unpin(self, job: JobRef) -> Job:
+        """The job's files may make room again."""
+        return self._act(job, "unpin")
+
     def set_priority(self, job: JobRef, priority: int) -> Job:
         return Job.of(self._http.patch(self._at(job), {"priority": priority}))
 

@@ -48,6 +48,7 @@ class Job:
     started_at: datetime | None
     finished_at: datetime | None
     purged_at: datetime | None
+    pinned: bool
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @property
@@ -78,6 +79,7 @@ class Job:
             "shard_size",
             "shard_count",
             "priority",
+            "pinned",
             "nodes_total",
             "nodes_done",
             "nodes_failed",

@@ -68,7 +68,7 @@ def job(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "node_states": NODE_STATES,
         "files": found.files.all()[:SHOWN_FILES],
         "files_left_out": max(0, found.file_count - SHOWN_FILES),
-        "acts": [act for act in ACTS.values() if request.user.has_perm(act.permission)],
+        "acts": [act for act in ACTS.values() if act.fits(found) and request.user.has_perm(act.permission)],
         "happened": happened,
         "last_event": happened[-1]["id"] if happened else 0,
         "series": throughput(found),

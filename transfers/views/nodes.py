@@ -17,7 +17,7 @@ from django.contrib.auth.decorators import login_required
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import Count, Q
+from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -33,9 +33,9 @@ from transfers.links import get_links
 from transfers.models import Job, JobEvent, JobNode, Transfer
 from transfers.sampling import Span, series
 from transfers.views.access import needs
+from transfers.views.holdings import holdings
 
 PAGE_SIZE = 50
-SHOWN_HOLDINGS = 15
 SHOWN_TRANSFERS = 60
 SHOWN_HISTORY = 60
 MINUTES = 15
@@ -150,14 +150,10 @@ def measured(node: Node) -> Node:
 def node(request: HttpRequest, name: str) -> HttpResponse:
     """A node as the record knows it; what moves comes by `node_events`."""
     found = measured(get_object_or_404(of_cell(), name=name))
-    holdings = JobNode.objects.filter(Q(shards_held__gt=0) | ~Q(error=""), node=found, job__purged_at=None)
-    rows = list(holdings.select_related("job").order_by("-id")[: SHOWN_HOLDINGS + 1])
-    more = holdings.count() - SHOWN_HOLDINGS if len(rows) > SHOWN_HOLDINGS else 0
-    for row in rows:
-        row.held_bytes = min(row.job.size, row.shards_held * row.job.shard_size)  # type: ignore[attr-defined]
+    rows, more = holdings(found)
     context = {
         "node": found,
-        "holdings": rows[:SHOWN_HOLDINGS],
+        "holdings": rows,
         "more_holdings": more,
         "transfers": ended_transfers(found),
         "history": history(found),

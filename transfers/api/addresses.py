@@ -1,0 +1,15 @@
+"""How a job stands in an address: its id, with dashes or without."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+
+class JobIdConverter:
+    regex = "[0-9a-f-]{32,36}"
+
+    def to_python(self, value: str) -> UUID:
+        return UUID(value)  # what raises ValueError is no such address
+
+    def to_url(self, value: UUID | str) -> str:
+        return str(value)
