@@ -78,6 +78,13 @@ def one_reader(dice: random.Random, scale: float) -> Scenario:
 
 
 @scenario
+def agents_slots(dice: random.Random, scale: float) -> Scenario:
+    """N=64, M=512, with the slots that agents have by themselves: six up, six down, two for the bucket."""
+    nodes = fleet(scaled(64, scale), upload_slots=6, download_slots=6, gcs_slots=2)
+    return build(nodes, scaled(512, scale), gcs_slots=16)
+
+
+@scenario
 def slow_tenth(dice: random.Random, scale: float) -> Scenario:
     """N=1,000, M=500, a tenth of the nodes at a tenth of the rate; the figure is of the fast ones."""
     nodes = fleet(scaled(1000, scale))

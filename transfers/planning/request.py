@@ -16,7 +16,7 @@ from transfers.words import size_text
 
 TOPOLOGIES = ("mesh", "pipeline")
 POLICIES = ("rarest-first", "peers-first", "random", "sequential")
-DEFAULT_GCS_SLOTS = 8  # readers of about 150 MB/s each: together what a 10 Gbit/s network takes
+DEFAULT_GCS_SLOTS = 16  # a read shares its node's link with what comes from peers: together they must still fill one
 MAX_SLOTS = 1024
 MAX_PRIORITY = 1000
 MAX_NAME = 200
