@@ -53,8 +53,7 @@ end
 -- What the head takes next: (shard, source, how); the source is '' for the bucket. Nil when nothing can be had now.
 -- The bucket is read only for what nobody holds or reads: a shard whose holder is busy is waited for, not read again.
 local function next_for_head(j, i, n)
-  local may_read = bucket_free(j) and may_read_bucket(n, j)
-  for _, suspect in ipairs(may_read and call('SORT', j.key .. ':suspects', 'LIMIT', 0, HEAD_LOOK) or {}) do
+  for _, suspect in ipairs(can_read(j, n) and call('SORT', j.key .. ':suspects', 'LIMIT', 0, HEAD_LOOK) or {}) do
     local s = tonumber(suspect)
     if call('HEXISTS', j.key .. ':reading', s) == 0 and within_budget(j, s) then
       return s, '', 'confirm'

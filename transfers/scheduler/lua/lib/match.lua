@@ -193,9 +193,12 @@ function within_budget(j, s)
   return true
 end
 
+-- Whether both the job and node n have a read from the bucket to spare.
+function can_read(j, n) return bucket_free(j) and may_read_bucket(n, j) end
+
 -- What node i can read from the bucket now: (shard, how), or nil.
 function next_read(j, i)
-  if not bucket_free(j) or not may_read_bucket(load_node(i), j) then
+  if not can_read(j, load_node(i)) then
     return nil
   end
   local s, how = fresh_for(j, i)
