@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from rest_framework.test import APIClient
 
 from nodes.models import Node
@@ -96,7 +97,7 @@ def test_transfers_that_ended_are_found_by_what_they_were(api: APIClient, job: J
     assert len(get(api, "transfers/", node="gpu-01", job=str(job.pk))["results"]) == count
     assert get(api, "transfers/", ended_after=timezone.now().isoformat().replace("+00:00", "Z"))["results"] == []
     assert get(api, "transfers/", outcome="failed")["results"] == []
-    times = [row["ended_at"] for row in get(api, f"jobs/{job.pk}/transfers/")["results"]]
+    times = [parse_datetime(row["ended_at"]) for row in get(api, f"jobs/{job.pk}/transfers/")["results"]]
     assert times == sorted(times, reverse=True)
 
 

@@ -129,6 +129,22 @@ def test_a_bad_first_read_is_found_by_reading_the_suspects_again(cell: Cell) -> 
     assert again.source == "b" and again.digest == 1000
 
 
+def test_a_node_that_has_not_dropped_its_wrong_copy_yet_starts_no_second_dispute(cell: Cell) -> None:
+    cell.nodes("a", "b")
+    cell.job(["a", "b"], shards=1)
+    cell.holds("a")
+    cell.holds("b")
+    [lease] = cell.next("a").assignments
+    cell.next("a", Report(lease.lease, "ok", 666, bytes=10), want=0)
+    [copy] = cell.next("b").assignments
+    cell.next("b", Report(copy.lease, "ok", 666, bytes=10), want=0)
+    cell.scheduler.dispute(JOB, "b", cell.epochs["b"], 0, [0], {0: 666})
+    cell.end("b", cell.next("b").assignments[0])  # read again: it is 1000
+    late = cell.scheduler.dispute(JOB, "a", cell.epochs["a"], 0, [0], {0: 666})
+    assert late.state == "confirming" and late.suspects == ()
+    assert [event.kind for event in cell.scheduler.events("0")].count("disputed") == 1
+
+
 def test_a_file_that_stays_wrong_fails_the_job(cell: Cell) -> None:
     cell.nodes("a")
     cell.job(["a"], shards=1, max_disputes=0)

@@ -56,8 +56,12 @@ class JobCalls(Base):
     def dispute(
         self, job: str, node: str, epoch: int, file_index: int, shards: Sequence[int], digests: Mapping[int, int]
     ) -> DisputeReply:
-        """A file's whole checksum failed though its shards agreed: have each of them read from the bucket once more."""
-        state, suspects = self._run("dispute", job, node, epoch, file_index, compact(list(shards)))
+        """A file's whole checksum failed though its shards agreed: have each of them read from the bucket once more.
+
+        digests: what the node holds of each of the shards; where one is not the recorded one, nothing is read.
+        """
+        held = [digests[shard] for shard in shards]
+        state, suspects = self._run("dispute", job, node, epoch, file_index, compact(list(shards)), compact(held))
         if text(state) == "stale":
             check(-1, node, job)
         return DisputeReply(state=text(state), suspects=tuple(json.loads(suspects)))

@@ -1,10 +1,11 @@
 -- dispute: a file's whole checksum failed although each of its shards had the recorded digest: a first read was bad.
 --
--- ARGV  now, seed, job, node, epoch, file, shards as JSON
+-- ARGV  now, seed, job, node, epoch, file, shards as JSON, the node's digests of them as JSON
 -- Reply {state, suspects as JSON}; state "confirming" or "failed"
 -- Cost  O(shards of the file)
 --
 -- Promises: each shard of the file is read from the bucket once more, by one node; the job fails after too many disputes.
+-- A node whose copies are not the recorded ones has not heard yet what came of an earlier dispute: nothing is read for it.
 
 local j = load_job(ARGV[3])
 local i = index_of(ARGV[4])
@@ -15,6 +16,12 @@ local shards = cjson.decode(ARGV[7])
 for _, s in ipairs(shards) do
   if call('SISMEMBER', j.key .. ':suspects', s) == 1 then
     return { 'confirming', json_list(shards) } -- already being looked into
+  end
+end
+for k, crc in ipairs(cjson.decode(ARGV[8])) do
+  local known = digest_of(j, shards[k])
+  if known and tonumber(known) ~= crc then
+    return { 'confirming', '[]' } -- it was, or will be, told to drop its copy
   end
 end
 if call('HINCRBY', j.key .. ':disputes', ARGV[6], 1) > j.max_disputes then
