@@ -126,12 +126,16 @@ def slow_bucket(dice: random.Random, scale: float) -> Scenario:
 
 @scenario
 def overhead(dice: random.Random, scale: float) -> Scenario:
-    """Five hundredths of a shard-time to claim, connect and report; nodes ask ahead."""
+    """Five hundredths of a shard-time to claim, connect and report; nodes ask ahead.
+
+    By what a claim (there and back) and a connection take, as agents measure it, and a little: the next transfer then
+    begins as the last one ends. Asked earlier it would take its part of two cards that are full.
+    """
     return build(
         fleet(scaled(64, scale)),
         scaled(400, scale),
         gcs_slots=4,
-        options=Options(latency=10, connect_ms=20, verify_ms=10, ahead_ms=50),
+        options=Options(latency=10, connect_ms=20, verify_ms=10, ahead_ms=42),
     )
 
 

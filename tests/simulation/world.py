@@ -304,8 +304,7 @@ class World:
             return False
         if not agent.alive:
             return agent.life == 0 or any(fault.will_return(agent.name) for fault in self.faults)
-        copy = agent.copies.get(who[0])
-        return copy is None or copy.finished is None
+        return who not in self.ledger.done  # whole is not enough: the scheduler's answer to that may be under way
 
 
 def receiving(source: Agent, assignment: Assignment) -> Flow | None:
