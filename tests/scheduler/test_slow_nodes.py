@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.scheduler.cell import JOB, Cell, crc_of
-from transfers.scheduler.types import Assignment, Report
+from transfers.scheduler.types import GCS, Assignment, Heartbeat, Report
 
 NAMES = ["a", "b", "c", "d", "slow"]
 
@@ -88,3 +88,63 @@ def test_a_node_that_starts_anew_is_not_slow(cell: Cell) -> None:
     cell.nodes("slow")
     assert not cell.node("slow").slow
     assert int(cell.client.get("{fdist:main}:slow_count") or 0) == 0
+
+
+def last_shard(cell: Cell) -> Assignment:
+    """Node c lacks one shard, which two nodes have, and reads it from one of them."""
+    cell.nodes("a", "b", "c")
+    cell.job(["a", "b", "c"], shards=4, shard_size=1000, size=4000)
+    for name in ("a", "b"):
+        cell.holds(name, 0, 1, 2, 3)
+    cell.holds("c", 0, 1)
+    [first] = cell.next("c").assignments
+    cell.now += 100
+    moved(cell, "c", first, 100)
+    [last] = cell.next("c").assignments
+    return last
+
+
+def test_the_last_shard_is_taken_from_a_source_that_is_far_behind_and_read_from_another(cell: Cell) -> None:
+    last = last_shard(cell)
+    cell.now += 1000
+    reply = cell.scheduler.heartbeat(Heartbeat("c", cell.epochs["c"], {last.lease: 20}))
+    assert reply.cancelled == (last.lease,)
+    [again] = cell.next("c").assignments
+    assert again.shard == last.shard and {again.source, last.source} == {"a", "b"}
+    ended = [event.fields for event in cell.scheduler.events("0") if event.kind == "failed"]
+    assert [(fields["why"], fields["bytes"]) for fields in ended] == [("late", "20")]
+
+
+def test_a_transfer_that_is_nearly_there_is_left_to_its_source(cell: Cell) -> None:
+    last = last_shard(cell)
+    cell.now += 1000
+    assert cell.scheduler.heartbeat(Heartbeat("c", cell.epochs["c"], {last.lease: 900})).cancelled == ()
+
+
+def test_a_transfer_that_is_far_behind_goes_on_while_nobody_else_can_send(cell: Cell) -> None:
+    last = last_shard(cell)
+    cell.scheduler.set_caps("a" if last.source == "b" else "b", upload_slots=0)
+    cell.now += 1000
+    assert cell.scheduler.heartbeat(Heartbeat("c", cell.epochs["c"], {last.lease: 20})).cancelled == ()
+
+
+def test_a_slow_nodes_reads_from_the_bucket_are_given_to_another(cell: Cell) -> None:
+    cell.nodes("a", "slow", down=2, gcs=2)
+    cell.job(["a", "slow"], shards=4, shard_size=1000, size=4000, gcs_slots=3)
+    for name in ("a", "slow"):
+        cell.holds(name)
+    [first] = cell.next("a").assignments
+    cell.now += 100
+    moved(cell, "a", first, 100)
+    late = {each.lease: each.shard for each in cell.next("slow", want=2).assignments if each.source == GCS}
+    assert len(late) == 2
+    cancelled: set[str] = set()
+    for _ in range(3):
+        cell.now += 1000
+        beat = Heartbeat("slow", cell.epochs["slow"], dict.fromkeys(late.keys() - cancelled, 20))
+        cancelled |= set(cell.scheduler.heartbeat(beat).cancelled)
+    assert cancelled == late.keys()
+    assert all(each.source != GCS for each in cell.next("slow", want=2).assignments)
+    cell.beat("a")
+    taken = {each.shard for each in cell.next("a", want=2).assignments if each.source == GCS}
+    assert taken & set(late.values())

@@ -85,6 +85,18 @@ def agents_slots(dice: random.Random, scale: float) -> Scenario:
 
 
 @scenario
+def agents_slow(dice: random.Random, scale: float) -> Scenario:
+    """N=8, M=256, agents' own slots and small shards, one node at a tenth of the rate; the figure is of the others."""
+    slots = {"upload_slots": 6, "download_slots": 6, "gcs_slots": 2}
+    nodes = list(fleet(8, **slots))
+    nodes[3] = replace(nodes[3], up=0.1, down=0.1, slow=True)
+    options = Options(
+        shard_ms=84, gcs_total=1.0, heartbeat_ms=1000, latency=2, connect_ms=20, verify_ms=3, ahead_ms=20, sample_ms=100
+    )
+    return build(tuple(nodes), scaled(256, scale), goal=1.15, gcs_slots=16, options=options)
+
+
+@scenario
 def slow_tenth(dice: random.Random, scale: float) -> Scenario:
     """N=1,000, M=500, a tenth of the nodes at a tenth of the rate; the figure is of the fast ones."""
     nodes = fleet(scaled(1000, scale))

@@ -21,6 +21,7 @@ REASONS = frozenset(
         "disk",
         "error",
         "garbage",
+        "late",
         "left",
         "missing",
         "refused",

@@ -12,6 +12,7 @@ REASONS = {
     "asked": "it asked, and this source was free",
     "freed": "the source had a free slot or something new, and it was the neediest that waited",
     "bucket": "the bucket had a free read, and it was the neediest that waited",
+    "late": "its transfer of this shard was far behind, and this source was free",
     "tick": "it had been passed over, and the reaper's tick found the match",
     "trial": "it was slow; a normal source was lent to it to see whether it still is",
     "cut_through": "its predecessor was receiving the shard just then, and passes it on while it does",

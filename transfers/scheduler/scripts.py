@@ -35,6 +35,7 @@ PARTS = (
     "forward",
     "feed",
     "reports",
+    "rescue",
     "burial",
     "chain",
     "ending",

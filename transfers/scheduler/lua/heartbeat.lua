@@ -4,7 +4,8 @@
 -- Reply JSON {known, jobs, cancelled, orders, draining, parked}
 -- Cost  O(leases of the node)
 --
--- Promises: a lease is renewed only when its bytes grew, so that a stalled transfer expires.
+-- Promises: a lease is renewed only when its bytes grew, so that a stalled transfer expires. One that is far behind is
+-- cancelled when its shard comes sooner in another way (lib/rescue.lua).
 
 local ORDERS_TAKEN, JOBS_TOLD = 64, 64
 local i = index_of(ARGV[3])
@@ -30,6 +31,9 @@ for lease, bytes in pairs(beat.progress) do
       change(n, 'takes', n.takes)
     end
     learn_early(load_job(l.job), l)
+    if rescue(load_job(l.job), l) then
+      cancelled[#cancelled + 1] = lease
+    end
   end
 end
 local open = {}

@@ -8,7 +8,8 @@
 local LOG_KEPT = 20000
 local WRITTEN_EVERY = 32 -- lines that are written at once; the reaper's tick writes what there is
 
-local because -- what made matches possible: asked, freed (a source has a slot or a shard), bucket, tick
+local because -- what made matches possible: asked, freed (a source has a slot or a shard), bucket, tick,
+              -- late (its transfer was broken off)
 at_start[#at_start + 1] = function() because = 'asked' end
 
 local function write_log(j)

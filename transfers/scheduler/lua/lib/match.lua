@@ -18,7 +18,7 @@ local function normal_holder(j, s)
   return without(j.hold .. s, P .. 'slow'):find('[^%z]') ~= nil
 end
 
-local function can_give(j, src, i)
+function can_give(j, src, i)
   return src ~= i and not avoided(j, src, i) and job_lets_send(j, src)
 end
 
@@ -209,7 +209,7 @@ function next_read(j, i)
 end
 
 -- Whether the bucket's shards are better read by others: what only a slow node has reaches the rest slowly.
-local function leave_bucket_to_others(j, i)
+function leave_bucket_to_others(j, i)
   if not any_slow() or not is_slow(load_node(i)) then
     return false
   end

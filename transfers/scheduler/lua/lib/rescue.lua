@@ -1,0 +1,55 @@
+-- rescue: a transfer that is far behind is broken off when its shard comes sooner in another way. At the end of a job a
+-- slow source would hold up a receiver that every other could serve.
+
+local WAITED = 2   -- usual transfer times that it was given
+local REST = 1.5   -- usual transfer times that its rest has to take still: from the start, another source is sooner
+local LOOKED_AT = 4
+
+-- Whether the rest of the transfer would take longer, at the rate that it had, than the whole shard usually does.
+local function is_behind(j, l)
+  local pace = l.src == '' and j.gcs_pace or j.pace
+  local took, size = NOW - l.started, bytes_of(j, l.shard)
+  if pace == 0 or took * pace < WAITED * size then
+    return false
+  end
+  return (size - l.bytes) * took * pace > REST * size * l.bytes
+end
+
+-- An idle node at the usual rate that has the shard.
+local function better_source(j, l)
+  write_up()
+  for _, src in ipairs(some_bits(both(j.hold .. l.shard, P .. 'up'), LOOKED_AT)) do
+    src = tostring(src)
+    if src ~= l.src and not is_slow(load_node(src)) and can_give(j, src, l.dst) then
+      return src
+    end
+  end
+  return nil
+end
+
+-- Break l off if that helps. Gives whether it did; the receiver has to be told.
+function rescue(j, l)
+  if j.topology ~= 'mesh' or not is_open(j) or l.ending or not is_behind(j, l) then
+    return false
+  end
+  if l.src == '' then
+    if not leave_bucket_to_others(j, l.dst) then
+      return false
+    end
+    fail_lease(l.id, 'failed', 'late', l.bytes, NOW - l.started, false)
+    bucket_changed(j.id)
+    return true
+  end
+  -- as long as it needs others as well, these keep its card busy meanwhile
+  local src = not is_slow(load_node(l.dst)) and call('BITCOUNT', j.need .. l.dst) == 0 and better_source(j, l)
+  if not src then
+    return false
+  end
+  fail_lease(l.id, 'failed', 'late', l.bytes, NOW - l.started, false)
+  if takes(j, l.dst, src) then
+    because = 'late'
+    deliver(l.dst, grant(j, l.dst, l.shard, src, ''))
+  end
+  wake_for_uploader(l.src)
+  return true
+end
