@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import AbstractUser
 from knox.models import AuthToken
 
+from nodes import inventory
+from nodes.inventory import Inventory, Kept
 from tests.cli.conftest import Run
 from tests.site_fixtures import Fleet, fold
 from transfers.links import Links
@@ -130,6 +133,27 @@ def test_the_fleet_is_listed_and_a_node_drained_enabled_and_removed(run: Run, tw
     assert run("nodes", "enable", "gpu-01", "--json").json["state"] == "live"
     assert run("nodes", "remove", "gpu-01").code == 6
     assert run("nodes", "drain", "gpu-99").code == 5
+
+
+def test_a_node_is_shown_with_what_would_make_room_first(run: Run, two: Fleet, links: Links, payload: str) -> None:
+    pushed = run("push", payload, "--name", "llama", "--json").json["id"]
+    job = UUID(pushed).hex
+    shown = run("nodes", "show", "gpu-01")
+    assert shown.code == 0 and "none: nothing is removed to make room" in shown.out
+    other = run("push", payload, "--name", "pinned", "--destination", "other", "--json").json["id"]
+    kept = {
+        UUID(other).hex: Kept(9_000_000, pinned=True, whole=True, wanted_at=1.6e9),
+        job: Kept(5_000_000, pinned=False, whole=True, wanted_at=1.7e9, evictable=True),
+    }
+    inventory.put(links.redis, links.cell, "gpu-01", Inventory(1, 10**8, 14_000_000, 5_000_000, kept))
+    lines = [line.split() for line in run("nodes", "show", "gpu-01").lines[-2:]]
+    assert [(line[0], line[-2], line[-1]) for line in lines] == [
+        (job[:8], "first", "llama"),
+        (UUID(other).hex[:8], "pinned", "pinned"),
+    ]
+    told = run("nodes", "show", "gpu-01", "--json").json
+    assert (told["node"]["name"], [row["eviction"] for row in told["kept"]]) == ("gpu-01", [1, None])
+    assert run("nodes", "show", "gpu-99").code == 5
 
 
 def test_status_says_which_part_of_the_coordinator_does_not_run(run: Run, two: Fleet) -> None:

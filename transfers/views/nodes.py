@@ -150,11 +150,9 @@ def measured(node: Node) -> Node:
 def node(request: HttpRequest, name: str) -> HttpResponse:
     """A node as the record knows it; what moves comes by `node_events`."""
     found = measured(get_object_or_404(of_cell(), name=name))
-    rows, more = holdings(found)
     context = {
         "node": found,
-        "holdings": rows,
-        "more_holdings": more,
+        "holdings": holdings(found),
         "transfers": ended_transfers(found),
         "history": history(found),
         "acts": [act for act in ACTS.values() if request.user.has_perm(act.permission)],
