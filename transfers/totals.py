@@ -18,8 +18,8 @@ FIELDS = ("rate_gcs", "rate_down", "disk_total", "disk_free")
 class Totals:
     """Rates are bytes a second, disks bytes. bucket_reads: under way."""
 
-    rate_from_bucket: float
-    rate_from_peers: float
+    rate_from_bucket: int
+    rate_from_peers: int
     disk_total: int
     disk_free: int
     bucket_reads: int
@@ -36,4 +36,4 @@ def read_totals(links: Links) -> Totals:
     up = [[float(value or 0) for value in figures] for state, *figures in rows if state and text(state) in UP]
     bucket, peers, total, free = (sum(column) for column in zip(*up, strict=True)) if up else (0.0,) * len(FIELDS)
     reads = sum(lease.source == GCS and not lease.ending for lease in links.scheduler.leases())
-    return Totals(bucket, peers, int(total), int(free), reads)
+    return Totals(round(bucket), round(peers), int(total), int(free), reads)

@@ -64,7 +64,8 @@ def show(settings: Settings, name: str) -> None:
         return
     quota = "none: nothing is removed to make room"
     if node.quota is not None:
-        quota = f"{size_text(node.used)} used of {size_text(node.quota)}; {size_text(node.evictable)} can make room"
+        used, may_go = (sum(each.size for each in rows) for rows in (kept, [e for e in kept if e.eviction is not None]))
+        quota = f"{size_text(used)} used of {size_text(node.quota)}; {size_text(may_go)} can make room"
     seen = f", seen {output.age(node.last_seen)} ago" if node.last_seen else ""
     output.print_facts(
         {

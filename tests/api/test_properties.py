@@ -25,8 +25,8 @@ from transfers.links import Links
 from transfers.live import feed
 from transfers.models import Webhook
 
-pytestmark = [pytest.mark.django_db, pytest.mark.timeout(900)]
-EXAMPLES = 100
+pytestmark = [pytest.mark.django_db, pytest.mark.timeout(300)]
+EXAMPLES = 40
 # A budget or a source of the right form may still be impossible here, and `after` may be given twice: planning says so.
 UNCHECKED = [positive_data_acceptance]
 

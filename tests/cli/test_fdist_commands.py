@@ -46,7 +46,7 @@ def test_push_takes_a_quorum_and_a_budget_and_refuses_one_that_cannot_suffice(
     job = Job.objects.get()
     assert (job.quorum, job.bucket_budget) == (0.5, int(job.size * 1.2))
     refused = run("push", payload, "--bucket-budget", "1MB")
-    assert refused.code != 0 and "bucket_budget" in refused.err
+    assert refused.code == 3 and "--bucket-budget: 1.0 MB" in refused.err
     assert Job.objects.count() == 1
 
 
@@ -189,6 +189,13 @@ def test_errors_are_json_where_that_was_asked_for(run: Run, two: Fleet, payload:
     ran = run("push", payload, "--nodes", "gpu-77", "--json")
     told = json.loads(ran.err)
     assert (told["kind"], told["status"], told["faults"][0]["field"]) == ("InvalidRequest", 400, "nodes")
+    for arguments, hint in (
+        (["push", "--json"], "fdist push --help"),
+        (["nodes", "--json", "fly"], "fdist nodes --help"),
+    ):
+        ran = run(*arguments)
+        assert (ran.code, ran.out, json.loads(ran.err)["hint"]) == (2, "", hint)
+    assert "list what there is" in json.loads(run("show", "0" * 32, "--json").err)["hint"]
 
 
 def test_a_missing_permission_is_named(
