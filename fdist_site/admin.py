@@ -42,7 +42,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
-    pass
+    filter_horizontal = ()  # two lists beside each other are wider than a laptop
 
 
 @admin.register(AuthToken)
