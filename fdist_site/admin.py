@@ -14,6 +14,8 @@ from knox.models import AuthToken
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+SHOWN_CHOICES = 20
+
 admin.site.unregister([User, Group, AuthToken])
 
 
@@ -43,6 +45,11 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
     filter_horizontal = ()  # two lists beside each other are wider than a laptop
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        field = super().formfield_for_manytomany(db_field, request, **options)
+        field.widget.attrs["size"] = SHOWN_CHOICES
+        return field
 
 
 @admin.register(AuthToken)
