@@ -47,9 +47,9 @@ class NodeKept(APIView):
         rows = kept_rows(inventory.read(links.redis, links.cell, node.name))
         pages: Pages = self.pagination_class()
         page: Any = pages.paginate_queryset(rows, request, view=self)
-        names = titles([row["job"] for row in page])
+        jobs = Job.objects.only("id", "name", "source").in_bulk([row["job"] for row in page])
         for row in page:
-            row["name"] = names.get(row["job"], "")
+            row["name"] = str(jobs.get(row["job"], ""))
         return pages.get_paginated_response(KeptSerializer(page, many=True).data)
 
 
@@ -71,8 +71,3 @@ def kept_rows(told: Inventory | None) -> list[dict[str, Any]]:
         for job, kept in ((job, told.jobs[job]) for job in (*order, *stay))
         if is_job(job)
     ]
-
-
-def titles(jobs: list[UUID]) -> dict[UUID, str]:
-    """What people call the jobs that the record knows. Cost: one query."""
-    return {job.pk: str(job) for job in Job.objects.filter(pk__in=jobs).only("id", "name", "source")}

@@ -197,9 +197,9 @@ def _evictable_jobs(links: Links, names: list[str]) -> dict[str, list[Freed]]:
         return {}
     orders = {name: [job for job in told[name].eviction_order() if is_job(job)] for name in names if name in told}
     wanted = {UUID(hex=job) for order in orders.values() for job in order}
-    titles = {job.id.hex: str(job) for job in Job.objects.filter(pk__in=wanted).only("id", "name", "source")}
+    jobs = {pk.hex: job for pk, job in Job.objects.only("id", "name", "source").in_bulk(wanted).items()}
     return {
-        name: [Freed(job, titles[job], told[name].jobs[job].size) for job in order if job in titles]
+        name: [Freed(job, str(jobs[job]), told[name].jobs[job].size) for job in order if job in jobs]
         for name, order in orders.items()
     }
 
