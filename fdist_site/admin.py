@@ -46,9 +46,10 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
     filter_horizontal = ()  # two lists beside each other are wider than a laptop
 
-    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
-        field = super().formfield_for_manytomany(db_field, request, **options)
-        field.widget.attrs["size"] = SHOWN_CHOICES
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any) -> Any:
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        if field is not None:
+            field.widget.attrs["size"] = SHOWN_CHOICES
         return field
 
 
