@@ -27,8 +27,8 @@ setup: $(READY) ## make the virtual environment, with every dependency at its lo
 demo: $(READY) ## a whole fleet on this machine: both topologies, for real, verified (ARGS="--nodes 12 --keep")
 	@$(BIN)/python manage.py demo $(ARGS)
 
-test: $(READY) ## every test; what needs root or a Debian package is skipped with its reason
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(READY) ## every test, a file to each core; what needs root or a Debian package is skipped with its reason
+	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 bench: $(READY) ## what an assignment costs the scheduler's Redis, beside a script that does nothing
 	@$(BIN)/python -m tests.bench.scheduler $(ARGS)

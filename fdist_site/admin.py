@@ -14,6 +14,8 @@ from knox.models import AuthToken
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+SHOWN_CHOICES = 20
+
 admin.site.unregister([User, Group, AuthToken])
 
 
@@ -42,7 +44,13 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
-    pass
+    filter_horizontal = ()  # two lists beside each other are wider than a laptop
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any) -> Any:
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        if field is not None:
+            field.widget.attrs["size"] = SHOWN_CHOICES
+        return field
 
 
 @admin.register(AuthToken)

@@ -2,13 +2,15 @@
 
 from django.contrib import admin
 from django.contrib.auth import views as auth_views
-from django.urls import include, path
+from django.urls import include, path, register_converter
 
 from fdist_site import health
 from transfers import views
+from transfers.api.addresses import JobIdConverter
 from transfers.metrics.view import metrics
 
 admin.autodiscover()
+register_converter(JobIdConverter, "job")
 
 urlpatterns = [
     path("", views.fleet, name="fleet"),
@@ -17,9 +19,9 @@ urlpatterns = [
     path("jobs/new/", views.new_job, name="new-job"),
     path("jobs/new/plan/", views.preview_job, name="preview-job"),
     path("jobs/new/paths/", views.complete, name="complete-path"),
-    path("jobs/<uuid:pk>/", views.job, name="job"),
-    path("jobs/<uuid:pk>/events/", views.job_events, name="job-events"),
-    path("jobs/<uuid:pk>/<slug:act>/", views.job_act, name="job-act"),
+    path("jobs/<job:pk>/", views.job, name="job"),
+    path("jobs/<job:pk>/events/", views.job_events, name="job-events"),
+    path("jobs/<job:pk>/<slug:act>/", views.job_act, name="job-act"),
     path("nodes/", views.nodes, name="nodes"),
     path("nodes/<str:name>/", views.node, name="node"),
     path("nodes/<str:name>/events/", views.node_events, name="node-events"),

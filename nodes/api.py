@@ -18,6 +18,7 @@ from rest_framework.response import Response
 from nodes import fleet
 from nodes.labels import parse_labels
 from nodes.models import MAX_CAP, Node, NodeState
+from transfers.api.filters import AnyOf
 from transfers.api.permissions import ModelPermissions, needs
 from transfers.audit import note
 from transfers.links import get_links
@@ -64,7 +65,7 @@ class CapsSerializer(serializers.Serializer[Any]):
 
 
 class NodeFilter(django_filters.FilterSet):
-    state = django_filters.MultipleChoiceFilter(choices=NodeState.choices)
+    state = AnyOf(choices=NodeState.choices)
     name = django_filters.CharFilter(lookup_expr="icontains")
     labels = django_filters.CharFilter(method="with_labels", help_text="key=value,key=value")
 

@@ -7,6 +7,7 @@ them all and corrects the record by them. So a loss of Redis, or of a message, i
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -21,11 +22,16 @@ KEY = "inventory"  # hash: node name -> JSON
 
 @dataclass(frozen=True)
 class Kept:
-    """A job on a node. size: bytes of it there. whole: all of its files are in their places."""
+    """A job on a node. size: bytes of it there. whole: all of its files are in their places.
+
+    wanted_at: when it was last wanted there, in seconds since 1970. evictable: whether it makes room for another.
+    """
 
     size: int
     pinned: bool
     whole: bool
+    wanted_at: float = 0.0
+    evictable: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,19 @@ class Inventory:
         if self.quota is None:
             return disk_free
         return max(min(disk_free, self.quota - self.used) + self.evictable, 0)
+
+    def eviction_order(self) -> list[str]:
+        """The jobs that make room when another needs it, the one that goes first first."""
+        may_go = [job for job, kept in self.jobs.items() if kept.evictable]
+        return sorted(may_go, key=lambda job: self.jobs[job].wanted_at)
+
+
+def is_job(job: str) -> bool:
+    """Whether what a node calls a job can be one of the record: its folder may have been made by hand."""
+    try:
+        return uuid.UUID(hex=job).hex == job
+    except ValueError:
+        return False
 
 
 def put(client: redis.Redis, cell: str, node: str, inventory: Inventory) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis as redis_py
+from django.apps import apps
+from django.core import serializers
+from django.db.models.signals import post_migrate
 
 from fdist_site.local.gcs_server import GcsServer
 from fdist_site.local.processes import ProcessGroup
@@ -38,3 +42,23 @@ def redis(redis_server: RedisServer) -> Iterator[redis_py.Redis]:
 def gcs(local_processes: ProcessGroup, tmp_path_factory: pytest.TempPathFactory) -> GcsServer:
     """One real bucket emulator for the whole run: `.endpoint`, `.bucket(name)`, `.put(bucket, name, data)`."""
     return GcsServer(local_processes, tmp_path_factory.mktemp("gcs")).start()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Brings back the groups, which migrations make, after a test with transactions of its own: it empties tables."""
+    from django.contrib.auth.models import Group
+
+    with django_db_blocker.unblock():
+        groups = serializers.serialize(
+            "json", Group.objects.all(), use_natural_foreign_keys=True, use_natural_primary_keys=True
+        )
+    last = [config for config in apps.get_app_configs() if config.models_module is not None][-1]
+
+    def restore(**_: Any) -> None:  # by now every app has its permissions again
+        for group in serializers.deserialize("json", groups):
+            group.save()
+
+    post_migrate.connect(restore, sender=last, weak=False)
+    yield
+    post_migrate.disconnect(restore, sender=last)

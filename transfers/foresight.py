@@ -7,13 +7,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
+import redis
+
+from nodes import inventory
+from nodes.inventory import is_job
 from nodes.labels import matches
 from nodes.models import Node
 from transfers.errors import PlanError
 from transfers.links import Links, get_links
 from transfers.measured import Measured, measure
-from transfers.models import JobNode, JobNodeState, JobState
+from transfers.models import Job, JobNode, JobNodeState, JobState
 from transfers.planning import JobPlan, NodeFacts, draft_job
 from transfers.planning.forecast import BUCKET_QUOTA, Forecast, Forecaster, Load, NodeRates
 from transfers.planning.targets import check_room
@@ -47,8 +52,8 @@ class Unfit:
 
 @dataclass(frozen=True)
 class Evicting:
-    """A node that would make room by itself. bytes: that it lacks now. likely: the oldest finished jobs there that
-    come to that; the node decides when it is so far."""
+    """A node that would make room by itself. bytes: that it lacks now. likely: the jobs there that it would evict
+    for that now, by its own word; it decides when it is so far."""
 
     name: str
     bytes: int
@@ -121,7 +126,7 @@ def preview(request: Mapping[str, Any], links: Links | None = None) -> Preview:
             slowest=sorted(nodes, key=lambda node: node.down)[:SHOWN_SLOWEST],
         ),
         unfit=_unfit(plan.facts, layout.size, links.cell),
-        evicts=evictions(plan.facts, layout.size, links.cell),
+        evicts=evictions(plan.facts, layout.size, links),
         left_out=[
             LeftOut(node.name, node.state)
             for node in sorted(facts, key=lambda node: node.name)
@@ -172,7 +177,7 @@ def _unfit(facts: Sequence[NodeFacts], size: int, cell: str) -> list[Unfit]:
     return [Unfit(name, free, size - free, _enough(freed.get(name, ()), size - free)) for name, free in short]
 
 
-def evictions(facts: Sequence[NodeFacts], size: int, cell: str) -> list[Evicting]:
+def evictions(facts: Sequence[NodeFacts], size: int, links: Links) -> list[Evicting]:
     """The nodes on which the job fits once finished jobs have made room, and which those may be."""
     tight = [
         (node.name, size - (node.disk_free - node.evictable))
@@ -180,8 +185,23 @@ def evictions(facts: Sequence[NodeFacts], size: int, cell: str) -> list[Evicting
         if node.disk_free is not None and node.disk_free - node.evictable < size <= node.disk_free
     ]
     tight = sorted(tight, key=lambda pair: -pair[1])[:SHOWN_NODES]
-    kept = _finished_jobs(cell, [name for name, _ in tight]) if tight else {}
+    kept = _evictable_jobs(links, [name for name, _ in tight]) if tight else {}
     return [Evicting(name, lacks, _enough(kept.get(name, ()), lacks)) for name, lacks in tight]
+
+
+def _evictable_jobs(links: Links, names: list[str]) -> dict[str, list[Freed]]:
+    """What the nodes would evict, in their own order; nothing while they cannot be asked."""
+    try:
+        told = inventory.read_all(links.redis, links.cell)
+    except redis.RedisError:
+        return {}
+    orders = {name: [job for job in told[name].eviction_order() if is_job(job)] for name in names if name in told}
+    wanted = {UUID(hex=job) for order in orders.values() for job in order}
+    jobs = {pk.hex: job for pk, job in Job.objects.only("id", "name", "source").in_bulk(wanted).items()}
+    return {
+        name: [Freed(job, str(jobs[job]), told[name].jobs[job].size) for job in order if job in jobs]
+        for name, order in orders.items()
+    }
 
 
 def _finished_jobs(cell: str, names: list[str]) -> dict[str, list[Freed]]:

@@ -9,7 +9,7 @@ import click
 from fdist_site.cli import exits, output
 from fdist_site.cli.context import Settings, json_option, pass_settings
 from nodes.labels import parse_labels
-from transfers.client import Node
+from transfers.client import Kept, Node
 from transfers.words import rate_text, size_text
 
 STATES = ("live", "draining", "dead", "left", "removed")
@@ -21,7 +21,7 @@ STATES = ("live", "draining", "dead", "left", "removed")
 @json_option
 @click.pass_context
 def nodes(context: click.Context, state: str | None, labels: str) -> None:
-    """List the fleet; or drain, enable and remove a node."""
+    """List the fleet; or show, drain, enable and remove a node."""
     if context.invoked_subcommand is not None:
         return
     settings: Settings = context.ensure_object(Settings)
@@ -49,6 +49,47 @@ def nodes(context: click.Context, state: str | None, labels: str) -> None:
         ],
         right=["free", "of", "seen"],
     )
+
+
+@nodes.command()
+@click.argument("name")
+@json_option
+@pass_settings
+def show(settings: Settings, name: str) -> None:
+    """A node: its disk, and the jobs on it, those first that would go first to make room."""
+    client = settings.client()
+    node, kept = client.node(name), list(client.kept(name))
+    if settings.json:
+        output.print_json({"node": node.raw, "kept": [each.raw for each in kept]})
+        return
+    quota = "none: nothing is removed to make room"
+    if node.quota is not None:
+        used, may_go = (sum(each.size for each in rows) for rows in (kept, [e for e in kept if e.eviction is not None]))
+        quota = f"{size_text(used)} used of {size_text(node.quota)}; {size_text(may_go)} can make room"
+    seen = f", seen {output.age(node.last_seen)} ago" if node.last_seen else ""
+    output.print_facts(
+        {
+            "node": f"{node.name} is {node.state}{seen}",
+            "address": node.address,
+            "labels": ", ".join(f"{key}={value}" for key, value in sorted(node.labels.items())),
+            "agent": node.version,
+            "disk": f"{size_text(node.disk_free)} free of {size_text(node.disk_total)}",
+            "quota": quota,
+        }
+    )
+    if kept:
+        click.echo()
+        output.print_table(
+            ["job", "size", "wanted", "goes", "name"],
+            [[each.job[:8], size_text(each.size), output.age(each.wanted_at), _goes(each), each.name] for each in kept],
+            right=["size", "wanted"],
+        )
+
+
+def _goes(kept: Kept) -> str:
+    if kept.eviction is not None:
+        return "first" if kept.eviction == 1 else f"{kept.eviction}."
+    return "pinned" if kept.pinned else "" if kept.whole else "not whole"
 
 
 def _tell(settings: Settings, node: Node, what: str) -> None:

@@ -9,12 +9,29 @@ from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+import click
+
 from transfers.client import errors
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-OPTIONS = {"nodes": "--nodes", "shard_size": "--shard-size", "gcs_slots": "--gcs-slots", "topology": "--topology"}
+OPTIONS = {  # what the API calls them -> what the command line does
+    name: "--" + name.replace("_", "-")
+    for name in (
+        "nodes",
+        "topology",
+        "destination",
+        "name",
+        "shard_size",
+        "gcs_slots",
+        "upload_slots",
+        "download_slots",
+        "priority",
+        "quorum",
+        "bucket_budget",
+    )
+}
 LEAST = 8  # columns of a table's last column, which is cut where the screen is narrow
 WIDE = 1000  # columns where there is no terminal: nothing is cut off in a pipe
 
@@ -104,6 +121,17 @@ def report(error: Exception, *, as_json: bool) -> None:
     sys.stderr.write("\n".join(lines) + "\n")
 
 
+def report_usage(error: click.ClickException, *, as_json: bool) -> None:
+    """The same for a command line that is wrong: as click says it, or as JSON."""
+    if not as_json:
+        error.show()
+        return
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    advice = f"{context.command_path} --help" if context else ""
+    told = {"error": error.format_message(), "kind": type(error).__name__, "hint": advice}
+    sys.stderr.write(json.dumps(told, separators=(",", ":")) + "\n")
+
+
 def _sentences(error: Exception) -> list[str]:
     faults = error.faults if isinstance(error, errors.Problem) else ()
     named = [f"{OPTIONS.get(fault.field, fault.field)}: {fault.detail}" for fault in faults if fault.field]
@@ -119,12 +147,14 @@ def hint(error: Exception) -> str:
             return "an administrator can give your user this permission, in the admin"
         case errors.Unreachable():
             return "is `manage.py web` running there? another address: --url, FDIST_URL, or `fdist login --url`"
+        case errors.NotFound() if "`" not in str(error):
+            return "`fdist jobs` and `fdist nodes` list what there is"
         case errors.Throttled():
             return "wait a moment; FDIST_API_RATE on the coordinator sets the limit"
         case errors.Unavailable():
             return "try again later; `fdist status` says which part is missing"
         case errors.Conflict():
-            return "`fdist show JOB` says which state it is in"
+            return "`fdist show JOB` and `fdist nodes` say which state it is in"
         case errors.ServerFault():
             return "the coordinator's log has the reason"
     return ""

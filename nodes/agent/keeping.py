@@ -85,13 +85,16 @@ class Keeping:
 
     def _take(self) -> Inventory:
         at, kept = self._clock(), self._shelf.jobs()
-        limited = self._quota.quota is not None
+        may_go = self._quota.evictable(kept) if self._quota.quota is not None else []
+        names = {each.job for each in may_go}
         return Inventory(
             at=at,
             quota=self._quota.quota,
             used=sum(each.size for each in kept),
-            evictable=sum(each.size for each in self._quota.evictable(kept)) if limited else 0,
-            jobs={each.job: Kept(each.size, each.pinned, each.whole) for each in kept},
+            evictable=sum(each.size for each in may_go),
+            jobs={
+                each.job: Kept(each.size, each.pinned, each.whole, each.wanted_at, each.job in names) for each in kept
+            },
             caps=self._caps(),
             evicted=tuple(self._evicted),
         )

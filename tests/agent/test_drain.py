@@ -31,7 +31,7 @@ def test_lost_nudges_cost_only_a_heartbeat(fleet: Fleet) -> None:
 
 def test_a_second_nudge_does_nothing(fleet: Fleet) -> None:
     fleet.start_all(["n1"], gcs_rate=8_000_000)
-    payload = fleet.payload({"a": 8 * MB})
+    payload = fleet.payload({"a": 3 * MB})
     job = fleet.submit(payload, ["n1"])
     wait_until(lambda: fleet.agents["n1"].drain_loop.active)
     assert fleet.agents["n1"].drain(job) == "draining already"

@@ -152,7 +152,7 @@ def test_a_bad_read_of_a_whole_object_is_noticed_before_anybody_is_told(fleet: F
     """Its sum is the bucket's own, so there is nothing to dispute."""
     proxy.faults.append(Fault(flip=1000))
     fleet.start_all(["n1", "n2"], gcs_endpoint=proxy.endpoint)
-    payload = fleet.payload({f"part-{i}": 300_000 for i in range(6)})
+    payload = fleet.payload({f"part-{i}": 300_000 for i in range(3)})
     job = fleet.submit(payload, ["n1", "n2"])
     fleet.wait_state(job, "complete")
     fleet.check(job, payload)

@@ -42,6 +42,10 @@ def test_a_job_that_ended_makes_room_and_everybody_is_told(fleet: Fleet) -> None
     assert found is not None
     assert (found.quota, found.used, found.evictable) == (QUOTA, 8 * MB, 8 * MB)
     assert found.evicted == (jobs[0],)
+    assert found.eviction_order() == jobs[1:]
+    assert 0 < found.jobs[jobs[1]].wanted_at < found.jobs[jobs[2]].wanted_at
+    unlimited = told(fleet, "n2")
+    assert unlimited is not None and unlimited.eviction_order() == []
     assert found.room(disk_free=100 * MB) == 10 * MB
     # The scheduler does not send anybody there, nor wants the job back on it.
     assert [each.node for each in fleet.scheduler.job_nodes(jobs[0])] == ["n2"]
@@ -65,6 +69,8 @@ def test_pinned_jobs_stay_and_a_job_that_then_does_not_fit_says_why(fleet: Fleet
     for job in (first, second):
         fleet.scheduler.order("n1", {"op": "pin", "job": job})
     wait_until(lambda: pins(fleet) == {first: True, second: True}, what="the pins to be told")
+    found = told(fleet, "n1")
+    assert found is not None and found.eviction_order() == []
     payload = fleet.payload({"a": 4 * MB}, seed=9)
     job = fleet.submit(payload, ["n1"], destination="models/d9")
     fleet.wait_state(job, "failed")

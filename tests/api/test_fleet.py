@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connection
@@ -11,6 +12,8 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from rest_framework.test import APIClient
 
+from nodes import inventory
+from nodes.inventory import Inventory, Kept
 from nodes.models import Node
 from tests.site_fixtures import Fleet, fold
 from transfers import submission
@@ -18,6 +21,7 @@ from transfers.coordinator.leader import Leader
 from transfers.coordinator.parts import PARTS
 from transfers.links import Links
 from transfers.models import Job, Transfer
+from transfers.scheduler.types import Heartbeat
 
 pytestmark = pytest.mark.django_db
 API = "/api/v1/"
@@ -125,9 +129,48 @@ def test_the_cell_is_seen_at_a_glance(api: APIClient, job: Job, fleet: Fleet, li
     assert get(api, "cell/")["recorder_seconds_behind"] == 0
 
 
+def test_the_cells_sums_are_of_the_nodes_that_are_up(api: APIClient, job: Job, fleet: Fleet, links: Links) -> None:
+    fleet.announce(job.id.hex)
+    for name, rate in (("gpu-01", 2e8), ("gpu-02", 3e8)):
+        told = Heartbeat(name, fleet.epochs[name], disk_free=10**11, rate_down=rate, rate_gcs=rate / 10)
+        links.scheduler.heartbeat(told)
+    assert len(links.scheduler.next("gpu-01", fleet.epochs["gpu-01"], [], want=1).assignments) == 1
+    names = ("rate_from_peers", "rate_from_bucket", "disk_free", "disk_total", "bucket_reads", "transfers")
+    cell = get(api, "cell/")
+    assert [cell[name] for name in names] == [5e8, 5e7, 2 * 10**11, 2 * 10**12, 1, 1]
+    views = links.scheduler.nodes()
+    assert cell["bucket_reads"] == sum(view.gcs_reads for view in views)
+    links.scheduler.leave("gpu-02")
+    cell = get(api, "cell/")
+    assert [cell[name] for name in names[:4]] == [2e8, 2e7, 10**11, 10**12]
+
+
+def test_what_a_node_keeps_is_listed_with_what_it_would_evict_first(
+    api: APIClient, job: Job, links: Links, payload: str
+) -> None:
+    other = submission.submit({"source": payload, "name": "other", "destination": "other"})
+    assert get(api, "nodes/gpu-01/kept/")["results"] == []
+    unknown = "0" * 31 + "1"
+    kept = {
+        job.id.hex: Kept(10, pinned=False, whole=True, wanted_at=1.8e9, evictable=True),
+        other.id.hex: Kept(20, pinned=False, whole=True, wanted_at=1.7e9, evictable=True),
+        unknown: Kept(30, pinned=True, whole=False),
+        "made by hand": Kept(40, pinned=False, whole=False),
+    }
+    inventory.put(links.redis, links.cell, "gpu-01", Inventory(1, 10**9, 60, 30, kept))
+    rows = get(api, "nodes/gpu-01/kept/")["results"]
+    assert [(row["job"], row["name"], row["eviction"], row["wanted_at"]) for row in rows] == [
+        (str(other.pk), "other", 1, "2023-11-14T22:13:20Z"),
+        (str(job.pk), "llama", 2, "2027-01-15T08:00:00Z"),
+        (str(UUID(unknown)), "", None, None),
+    ]
+    assert get(api, "nodes/gpu-01/kept/", page_size=1)["count"] == 3
+    assert api.get(f"{API}nodes/gpu-99/kept/").status_code == 404
+
+
 def test_an_unreachable_scheduler_is_said(api: APIClient, job: Job, settings: Any) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:9/0"
-    for path in ("cell/", "transfers/active/"):
+    for path in ("cell/", "transfers/active/", "nodes/gpu-01/kept/"):
         answer = api.get(f"{API}{path}")
         assert (answer.status_code, answer.json()["type"]) == (503, "urn:fdist:unavailable")
     assert get(api, f"jobs/{job.pk}/shards/")["results"][0]["copies"] is None

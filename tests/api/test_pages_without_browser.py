@@ -221,7 +221,7 @@ def test_a_job_is_pinned_by_a_button_and_its_nodes_page_says_so(
         return client.get("/nodes/gpu-01/").content.decode()
 
     def tell(pinned: bool) -> None:
-        kept = {job.id.hex: Kept(size=123_000, pinned=pinned, whole=True)}
+        kept = {job.id.hex: Kept(123_000, pinned, whole=True, wanted_at=1.7e9, evictable=not pinned)}
         inventory.put(links.redis, links.cell, "gpu-01", Inventory(at=1, quota=10**9, used=0, evictable=0, jobs=kept))
 
     assert "No quota" in node_page() and "pinned" not in node_page().split("Holds")[1]
@@ -232,9 +232,22 @@ def test_a_job_is_pinned_by_a_button_and_its_nodes_page_says_so(
     assert f"/jobs/{job.pk}/unpin/" in page and f"/jobs/{job.pk}/pin/" not in page
     tell(pinned=False)
     assert "being pinned" in node_page() and "123.0 kB" in node_page()
+    assert f'Next to go: <a href="/jobs/{job.pk}/">' in node_page() and 'datetime="2023-11-14T22' in node_page()
     tell(pinned=True)
     Node.objects.filter(name="gpu-01").update(quota=10**9, used=5 * 10**8, evictable=2 * 10**8)
-    assert '<span class="label">pinned</span>' in node_page()
+    assert '<span class="label">pinned</span>' in node_page() and "Next to go" not in node_page()
     assert "500.0 MB of its quota of 1.0 GB used. 200.0 MB of it" in node_page()
     client.post(f"/jobs/{job.pk}/unpin/")
     assert "being unpinned" in node_page()
+
+
+def test_a_jobs_page_and_its_buttons_are_found_by_its_id_with_and_without_dashes(
+    client: Client, admin: AbstractUser, push: Callable[[int, int], Job]
+) -> None:
+    client.force_login(admin)
+    job = push(1, 1)
+    for name in (str(job.pk), job.pk.hex):
+        assert client.get(f"/jobs/{name}/").status_code == 200
+        assert client.post(f"/jobs/{name}/pin/").headers["Location"] == f"/jobs/{job.pk}/"
+    for wrong in (job.pk.hex[:-1], f"{job.pk.hex[:-1]}-", "f" * 32):
+        assert client.get(f"/jobs/{wrong}/").status_code == 404

@@ -10,6 +10,8 @@ from django.contrib.auth.models import AbstractUser
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from nodes import inventory
+from nodes.inventory import Inventory, Kept
 from nodes.models import Node
 from tests.site_fixtures import Fleet, client_of
 from transfers.foresight import evictions
@@ -112,21 +114,29 @@ def test_a_node_without_room_is_named_with_what_would_help(
     assert plan["disk_least_free"] == MIB
 
 
-def test_finished_jobs_that_make_room_are_named(api: APIClient, fleet: Fleet, links: Links, payload: str) -> None:
+def test_jobs_that_make_room_are_named_in_the_order_in_which_they_would_go(
+    api: APIClient, fleet: Fleet, links: Links, payload: str
+) -> None:
     fleet.add("a", "b")
     planned(api, payload)
-    for name, size in (("oldest", 3), ("newer", 2), ("newest", 9)):
+    kept = {"made by hand": Kept(MIB, pinned=False, whole=True, evictable=True)}
+    for name, size, wanted in (("late", 9, 30.0), ("early", 3, 10.0), ("between", 2, 20.0), ("pinned", 4, 5.0)):
         job = Job.objects.create(
             source="gs://weights/old/", name=name, destination=name, size=size * MIB, shard_size=MIB, shard_count=size,
             file_count=1, state=JobState.COMPLETE, finished_at=timezone.now(),
         )  # fmt: skip
-        JobNode.objects.create(job=job, node=Node.objects.get(name="a"), state="done")
+        pinned = name == "pinned"
+        kept[job.id.hex] = Kept(size * MIB, pinned, whole=True, wanted_at=wanted, evictable=not pinned)
+    inventory.put(links.redis, links.cell, "a", Inventory(1, 19 * MIB, 19 * MIB, 15 * MIB, kept))
     roomy = NodeFacts("b", disk_free=20 * MIB, evictable=5 * MIB)
-    found = evictions([NodeFacts("a", disk_free=10 * MIB, evictable=6 * MIB), roomy], 8 * MIB, links.cell)
+    found = evictions([NodeFacts("a", disk_free=10 * MIB, evictable=6 * MIB), roomy], 8 * MIB, links)
     assert [(each.name, each.bytes, [job.name for job in each.likely]) for each in found] == [
-        ("a", 4 * MIB, ["oldest", "newer"])
+        ("a", 4 * MIB, ["early", "between"])
     ]
-    assert planned(api, payload)["evicts"] == []
+    answered = planned(api, payload)["evicts"]
+    assert [(each["name"], [job["name"] for job in each["likely"]]) for each in answered] == [
+        ("a", ["early", "between"])
+    ]
 
 
 def test_nodes_that_are_meant_and_not_live_are_told_of(

@@ -47,6 +47,14 @@ def test_what_people_do_is_in_the_schema(schema: Any) -> None:
     assert "Idempotency-Key" in [parameter["name"] for parameter in create["parameters"]]
 
 
+def test_a_list_and_whatever_else_is_narrowed_by_a_query_may_find_it_wrong(schema: Any) -> None:
+    plain = {"page", "page_size", "cursor", "ordering", "format", "lang"}
+    for path, operations in schema["paths"].items():
+        for method, operation in operations.items():
+            asked = {each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"}
+            assert not asked - plain or "400" in operation["responses"], (method, path)
+
+
 def test_an_answer_with_a_problem_has_the_form_that_the_schema_says(schema: Any, api: APIClient) -> None:
     problem = schema["components"]["schemas"]["Problem"]
     for answer in (

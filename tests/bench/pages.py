@@ -10,6 +10,7 @@ Requests are made in this process: what is measured is the site's own work, with
 from __future__ import annotations
 
 import argparse
+import logging
 import statistics
 import time
 from collections.abc import Iterator
@@ -133,6 +134,7 @@ def main() -> None:
         from nodes.models import Node
 
         settings.ALLOWED_HOSTS = ["testserver"]
+        logging.getLogger("fdist.requests").setLevel(logging.WARNING)  # a line for each request is not what is asked
         if not Node.objects.exists():
             call_command("fill_record", nodes=args.nodes, jobs=args.jobs, transfers=args.transfers)
         user, _ = get_user_model().objects.get_or_create(username="bench", is_staff=True, is_superuser=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import AbstractUser
 from knox.models import AuthToken
 
+from nodes import inventory
+from nodes.inventory import Inventory, Kept
 from tests.cli.conftest import Run
 from tests.site_fixtures import Fleet, fold
 from transfers.links import Links
@@ -43,7 +46,7 @@ def test_push_takes_a_quorum_and_a_budget_and_refuses_one_that_cannot_suffice(
     job = Job.objects.get()
     assert (job.quorum, job.bucket_budget) == (0.5, int(job.size * 1.2))
     refused = run("push", payload, "--bucket-budget", "1MB")
-    assert refused.code != 0 and "bucket_budget" in refused.err
+    assert refused.code == 3 and "--bucket-budget: 1.0 MB" in refused.err
     assert Job.objects.count() == 1
 
 
@@ -132,6 +135,27 @@ def test_the_fleet_is_listed_and_a_node_drained_enabled_and_removed(run: Run, tw
     assert run("nodes", "drain", "gpu-99").code == 5
 
 
+def test_a_node_is_shown_with_what_would_make_room_first(run: Run, two: Fleet, links: Links, payload: str) -> None:
+    pushed = run("push", payload, "--name", "llama", "--json").json["id"]
+    job = UUID(pushed).hex
+    shown = run("nodes", "show", "gpu-01")
+    assert shown.code == 0 and "none: nothing is removed to make room" in shown.out
+    other = run("push", payload, "--name", "pinned", "--destination", "other", "--json").json["id"]
+    kept = {
+        UUID(other).hex: Kept(9_000_000, pinned=True, whole=True, wanted_at=1.6e9),
+        job: Kept(5_000_000, pinned=False, whole=True, wanted_at=1.7e9, evictable=True),
+    }
+    inventory.put(links.redis, links.cell, "gpu-01", Inventory(1, 10**8, 14_000_000, 5_000_000, kept))
+    lines = [line.split() for line in run("nodes", "show", "gpu-01").lines[-2:]]
+    assert [(line[0], line[-2], line[-1]) for line in lines] == [
+        (job[:8], "first", "llama"),
+        (UUID(other).hex[:8], "pinned", "pinned"),
+    ]
+    told = run("nodes", "show", "gpu-01", "--json").json
+    assert (told["node"]["name"], [row["eviction"] for row in told["kept"]]) == ("gpu-01", [1, None])
+    assert run("nodes", "show", "gpu-99").code == 5
+
+
 def test_status_says_which_part_of_the_coordinator_does_not_run(run: Run, two: Fleet) -> None:
     ran = run("status")
     assert ran.code == 7
@@ -165,6 +189,13 @@ def test_errors_are_json_where_that_was_asked_for(run: Run, two: Fleet, payload:
     ran = run("push", payload, "--nodes", "gpu-77", "--json")
     told = json.loads(ran.err)
     assert (told["kind"], told["status"], told["faults"][0]["field"]) == ("InvalidRequest", 400, "nodes")
+    for arguments, hint in (
+        (["push", "--json"], "fdist push --help"),
+        (["nodes", "--json", "fly"], "fdist nodes --help"),
+    ):
+        ran = run(*arguments)
+        assert (ran.code, ran.out, json.loads(ran.err)["hint"]) == (2, "", hint)
+    assert "list what there is" in json.loads(run("show", "0" * 32, "--json").err)["hint"]
 
 
 def test_a_missing_permission_is_named(

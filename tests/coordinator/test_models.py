@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ GOOD: dict[str, Any] = {"source": "gs://b/o", "size": 10, "file_count": 1, "shar
         {"shard_count": 0},
         {"gcs_slots": 0},
         {"state": "complete"},
-        {"state": "running", "finished_at": timezone.now()},
+        {"state": "running", "finished_at": datetime(2026, 1, 1, tzinfo=UTC)},
     ],
     ids=str,
 )

@@ -12,7 +12,7 @@ import redis as redis_py
 from nodes.models import EnrolmentKey, Node
 from tests.site_fixtures import KEY, Fleet, fold
 from transfers import submission
-from transfers.coordinator.leader import Leader
+from transfers.coordinator.leader import HOLD_SECONDS, Leader, lock_name
 from transfers.coordinator.loop import Loop
 from transfers.coordinator.parts import Reaper
 from transfers.coordinator.planner import NUDGE_AGAIN_SECONDS, RECONCILE_SECONDS, Planner
@@ -234,6 +234,26 @@ def test_a_loop_waits_longer_after_each_failure_and_recovers(redis: redis_py.Red
     assert waits[2] >= 0.5
     assert loop.turn() == 7.0
     assert loop.backoff == 0.25
+
+
+def test_a_part_that_rests_long_keeps_the_lead_and_one_that_stands_by_does_not_take_it(redis: redis_py.Redis) -> None:
+    lock = lock_name("main", "part")
+    left: list[float] = []
+
+    class Clock(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            left.append(redis.pttl(lock) / 1000)
+            redis.pexpire(lock, 1000)  # as if the time had passed
+            return False
+
+    loop = loop_of(lambda: 12.0, redis)
+    loop.stop = Clock()
+    loop.rest(loop.turn())
+    assert len(left) == 5 and min(left) > HOLD_SECONDS / 2
+    loop.leader.resign()
+    left.clear()
+    loop.rest(12.0)
+    assert len(left) == 5 and not redis.exists(lock)
 
 
 def test_the_reaper_reaps(fleet: Fleet, links: Links) -> None:

@@ -6,6 +6,8 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Length, Substr
 from django.http import HttpRequest
+from django.utils.html import format_html_join
+from django.utils.safestring import mark_safe
 from unfold.decorators import display
 
 from nodes.models import Node
@@ -14,6 +16,7 @@ from transfers.models import JobDocument, JobEvent, JobFile, JobNode, Shard, Str
 from transfers.words import duration_text, rate_text, size_text
 
 SHOWN_CHARACTERS = 5000
+UNBROKEN = 16
 
 
 @admin.register(JobFile)
@@ -138,4 +141,7 @@ class JobDocumentAdmin(ReadOnlyAdmin):
 
     @display(description="Beginning")
     def beginning(self, row: JobDocument) -> str:
-        return str(row.head)  # type: ignore[attr-defined]
+        """It may be broken anywhere: a plan has no spaces."""
+        head = str(row.head)  # type: ignore[attr-defined]
+        parts = ((head[at : at + UNBROKEN],) for at in range(0, len(head), UNBROKEN))
+        return format_html_join(mark_safe("<wbr>"), "{}", parts)

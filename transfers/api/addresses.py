@@ -1,4 +1,4 @@
-"""How a job stands in an address: its id, with dashes or without."""
+"""How a job stands in an address: its id, with dashes or without. `<job:pk>`, of pages and API alike."""
 
 from __future__ import annotations
 

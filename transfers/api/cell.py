@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
@@ -19,6 +20,7 @@ from transfers.coordinator.leader import is_led
 from transfers.coordinator.parts import PARTS
 from transfers.links import Links, get_links
 from transfers.models import Job
+from transfers.totals import read_totals
 
 
 class CellSerializer(serializers.Serializer[Any]):
@@ -45,19 +47,14 @@ class Cell(APIView):
     def get(self, request: Request, **kwargs: Any) -> Response:
         """Nodes, jobs, rates, and whether the coordinator does its work."""
         links = get_links()
-        up = [view for view in links.scheduler.nodes() if view.state in ("live", "draining")]
-        overview = links.scheduler.overview()
+        totals = read_totals(links)
         return Response(
             {
                 "name": settings.FDIST_CELL,
                 "nodes": _by_state(Node.objects.filter(cell=settings.FDIST_CELL)),
                 "jobs": _by_state(Job.objects.filter(cell=settings.FDIST_CELL)),
-                "transfers": overview["transfers"],
-                "rate_from_bucket": sum(view.rate_gcs for view in up),
-                "rate_from_peers": sum(view.rate_down for view in up),
-                "bucket_reads": sum(view.gcs_reads for view in up),
-                "disk_total": sum(view.disk_total for view in up),
-                "disk_free": sum(view.disk_free for view in up),
+                "transfers": links.scheduler.overview()["transfers"],
+                **asdict(totals),
                 "recorder_seconds_behind": _behind(links),
                 "coordinator": {part: is_led(links.redis, links.cell, part) for part in PARTS},
                 "test_fleet": settings.TEST_FLEET,

@@ -55,6 +55,7 @@ class ShardTrace(APIView):
     """When a shard was assigned, came, was verified and was passed on: of all nodes, or of one."""
 
     permission_classes = [needs("transfers.view_job")]
+    problems = {"get": (400,)}
 
     @extend_schema(
         responses={200: TraceSerializer},

@@ -7,8 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import QuerySet, Value
-from django.db.models.functions import Coalesce
+from django.db.models import QuerySet
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -18,6 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from nodes.models import Node
 from transfers.api.filters import HistoryFilter
 from transfers.api.pagination import History, Pages
 from transfers.api.permissions import needs
@@ -37,10 +37,9 @@ class Transfers(ListAPIView[Transfer]):
     pagination_class = History
 
     def get_queryset(self) -> QuerySet[Transfer]:
-        # An expression, and no plain column: the database would else begin with the cell's nodes and sort all that
-        # they ever received, where it is to walk along the newest transfers and stop at the end of the page.
-        of_cell = Coalesce("node__cell", Value(""))
-        return super().get_queryset().alias(of_cell=of_cell).filter(of_cell=settings.FDIST_CELL)
+        # Without the others', and not with the cell's: the database would begin with those nodes and sort all that they
+        # ever received, where it is to walk along the newest transfers and stop at the end of the page.
+        return super().get_queryset().exclude(node__in=Node.objects.exclude(cell=settings.FDIST_CELL))
 
 
 class ActiveTransferSerializer(serializers.Serializer[Any]):

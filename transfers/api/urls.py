@@ -1,14 +1,14 @@
 """Everything below /api/v1/."""
 
 from django.contrib.auth.decorators import login_required
-from django.urls import include, path, re_path, register_converter
+from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import DefaultRouter
 
 from nodes.api import NodeViewSet
+from nodes.api_kept import NodeKept
 from nodes.api_keys import EnrolmentKeyViewSet
 from nodes.chaos import NodeChaos
-from transfers.api.addresses import JobIdConverter
 from transfers.api.cell import Cell
 from transfers.api.health import Health, Readiness
 from transfers.api.parts import JobEvents, JobFiles, JobNodes, JobShards, JobTransfers
@@ -18,8 +18,6 @@ from transfers.api.tracing import ShardTrace
 from transfers.api.transfers import ActiveTransfers, Transfers
 from transfers.api.views import JobViewSet, nothing_here
 from transfers.api.webhooks import WebhookDeliveries, WebhookViewSet
-
-register_converter(JobIdConverter, "job")
 
 router = DefaultRouter()
 router.include_root_view = False
@@ -45,6 +43,7 @@ urlpatterns = [
     path("health/", Health.as_view(), name="health"),
     path("ready/", Readiness.as_view(), name="ready"),
     path("cell/", Cell.as_view(), name="cell"),
+    path("nodes/<str:name>/kept/", NodeKept.as_view(), name="node-kept"),
     path("nodes/<str:name>/chaos/", NodeChaos.as_view(), name="node-chaos"),
     path("plan/", Plan.as_view(), name="plan"),
     path("", include(router.urls)),

@@ -28,7 +28,7 @@ from transfers.client.errors import (
     Unreachable,
     WaitedTooLong,
 )
-from transfers.client.rows import Event, Job, JobNode, Node
+from transfers.client.rows import Event, Job, JobNode, Kept, Node
 from transfers.progress import JobProgress, NodeProgress
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ __all__ = [
     "JobFailed",
     "JobNode",
     "JobProgress",
+    "Kept",
     "Node",
     "NodeProgress",
     "NotAllowed",

@@ -20,7 +20,7 @@ from transfers.client.errors import (
     WaitedTooLong,
 )
 from transfers.client.http import Http
-from transfers.client.rows import Event, Job, JobNode, Node, address
+from transfers.client.rows import Event, Job, JobNode, Kept, Node, address
 from transfers.client.watch import watch
 from transfers.progress import JobProgress
 
@@ -203,6 +203,10 @@ class Fdist:
 
     def node(self, name: str) -> Node:
         return Node.of(self._http.get(f"nodes/{name}/"))
+
+    def kept(self, name: str) -> Iterator[Kept]:
+        """The jobs on a node's disk, by its own word: first those that can make room, in the order they would go."""
+        return map(Kept.of, self._http.rows(f"nodes/{name}/kept/"))
 
     def drain(self, name: str) -> Node:
         """The node begins no download from now on, until it is enabled."""

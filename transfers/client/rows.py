@@ -138,7 +138,10 @@ class JobNode:
 
 @dataclass(frozen=True)
 class Node:
-    """A server of the fleet. address: of its shard server."""
+    """A server of the fleet. address: of its shard server.
+
+    quota: bytes that all jobs may take there, None for no limit; used: that they take; evictable: that can make room.
+    """
 
     name: str
     state: str
@@ -147,14 +150,57 @@ class Node:
     labels: Mapping[str, str]
     disk_total: int
     disk_free: int
+    quota: int | None
+    used: int
+    evictable: int
     version: str
     last_seen: datetime | None
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Node:
-        plain = ("name", "state", "draining", "address", "labels", "disk_total", "disk_free", "version")
+        plain = (
+            "name",
+            "state",
+            "draining",
+            "address",
+            "labels",
+            "disk_total",
+            "disk_free",
+            "quota",
+            "used",
+            "evictable",
+            "version",
+        )
         return cls(last_seen=_time(row["last_seen"]), raw=row, **{name: row[name] for name in plain})
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A job on a node's disk. size: bytes of it there. whole: all of its files are in their places.
+
+    name: "" for a job that the record does not know. wanted_at: when it was last wanted there.
+    eviction: 1 is evicted first when another job needs the room, None is not evicted.
+    """
+
+    job: str
+    name: str
+    size: int
+    pinned: bool
+    whole: bool
+    wanted_at: datetime | None
+    eviction: int | None
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Kept:
+        plain = ("name", "size", "pinned", "whole", "eviction")
+        return cls(
+            job=uuid.UUID(row["job"]).hex,
+            wanted_at=_time(row["wanted_at"]),
+            raw=row,
+            **{name: row[name] for name in plain},
+        )
 
 
 @dataclass(frozen=True)

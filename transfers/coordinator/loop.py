@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 import random
 import threading
+from contextlib import suppress
 from typing import Protocol
 
 import redis
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 
-from transfers.coordinator.leader import Leader
+from transfers.coordinator.leader import HOLD_SECONDS, Leader
 from transfers.metrics import counts
 
 logger = logging.getLogger(__name__)
 
 STANDBY_SECONDS = 1.0
+RENEW_SECONDS = HOLD_SECONDS / 2
 FIRST_BACKOFF = 0.25
 LAST_BACKOFF = 10.0
 
@@ -45,10 +47,18 @@ class Loop(threading.Thread):
     def run(self) -> None:
         logger.info("started part=%s", self.part.name)
         while not self.stop.is_set():
-            self.stop.wait(self.turn())
+            self.rest(self.turn())
         self.leader.resign()
         connection.close()
         logger.info("stopped part=%s", self.part.name)
+
+    def rest(self, seconds: float) -> None:
+        """Waits so long, or until `stop`; a part that leads keeps the lead meanwhile."""
+        while seconds > 0 and not self.stop.wait(min(seconds, RENEW_SECONDS)):
+            seconds -= RENEW_SECONDS
+            if seconds > 0 and self.leader.leading:
+                with suppress(redis.RedisError):  # the next turn says so
+                    self.leader.lead()
 
     def turn(self) -> float:
         """One step, or one try to lead; gives the seconds to wait."""

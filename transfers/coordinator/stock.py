@@ -7,14 +7,13 @@ until the node says that they are as the record wants them.
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 
 from django.db import transaction
 from django.utils import timezone
 
-from nodes.inventory import Inventory
+from nodes.inventory import Inventory, is_job
 from nodes.models import Node
 from transfers.links import Links
 from transfers.models import FINAL_STATES, Job, JobEvent, JobEventKind, JobNode, JobNodeState, StreamCursor
@@ -94,7 +93,7 @@ class Stock:
             (node, job)
             for node, found in inventories.items()
             for job, kept in found.jobs.items()
-            if kept.pinned != (job in pinned) and _is_uuid(job)
+            if kept.pinned != (job in pinned) and is_job(job)
         }
         now = self._clock()
         self._ordered = {key: at for key, at in self._ordered.items() if key in wrong}
@@ -109,10 +108,3 @@ def _is_gone(row: JobNode, inventory: Inventory) -> bool:
     if row.job_id.hex in inventory.jobs or row.finished_at is None:
         return False
     return datetime.fromtimestamp(inventory.at / 1000, UTC) > row.finished_at
-
-
-def _is_uuid(job: str) -> bool:
-    try:
-        return uuid.UUID(hex=job).hex == job
-    except ValueError:
-        return False

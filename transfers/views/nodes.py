@@ -37,6 +37,7 @@ from transfers.views.holdings import holdings
 
 PAGE_SIZE = 50
 SHOWN_TRANSFERS = 60
+SHOWN_OF_TRANSFERS = ("ended_at", "shard", "bytes", "milliseconds", "outcome", "why")
 SHOWN_HISTORY = 60
 MINUTES = 15
 MOST_SPANS = 4000
@@ -150,11 +151,9 @@ def measured(node: Node) -> Node:
 def node(request: HttpRequest, name: str) -> HttpResponse:
     """A node as the record knows it; what moves comes by `node_events`."""
     found = measured(get_object_or_404(of_cell(), name=name))
-    rows, more = holdings(found)
     context = {
         "node": found,
-        "holdings": rows,
-        "more_holdings": more,
+        "holdings": holdings(found),
         "transfers": ended_transfers(found),
         "history": history(found),
         "acts": [act for act in ACTS.values() if request.user.has_perm(act.permission)],
@@ -166,7 +165,8 @@ def node(request: HttpRequest, name: str) -> HttpResponse:
 
 def ended_transfers(node: Node) -> list[Transfer]:
     """To it and from it, newest first."""
-    rows = Transfer.objects.select_related("node", "source", "job")
+    names = ("node__name", "source__name", "job__name", "job__source")
+    rows = Transfer.objects.select_related("node", "source", "job").only(*SHOWN_OF_TRANSFERS, *names)
     ends = [rows.filter(**{end: node}).order_by("-ended_at")[:SHOWN_TRANSFERS] for end in ("node", "source")]
     return sorted(chain(*ends), key=lambda row: row.ended_at, reverse=True)[:SHOWN_TRANSFERS]
 
