@@ -128,7 +128,8 @@ def test_a_transfer_that_is_far_behind_goes_on_while_nobody_else_can_send(cell: 
     assert cell.scheduler.heartbeat(Heartbeat("c", cell.epochs["c"], {last.lease: 20})).cancelled == ()
 
 
-def test_a_slow_nodes_reads_from_the_bucket_are_given_to_another(cell: Cell) -> None:
+def slow_reads(cell: Cell) -> dict[str, int]:
+    """Two reads from the bucket, lease -> shard, of a node that turns out to be slow."""
     cell.nodes("a", "slow", down=2, gcs=2)
     cell.job(["a", "slow"], shards=4, shard_size=1000, size=4000, gcs_slots=3)
     for name in ("a", "slow"):
@@ -138,10 +139,23 @@ def test_a_slow_nodes_reads_from_the_bucket_are_given_to_another(cell: Cell) -> 
     moved(cell, "a", first, 100)
     late = {each.lease: each.shard for each in cell.next("slow", want=2).assignments if each.source == GCS}
     assert len(late) == 2
+    return late
+
+
+def test_reads_from_the_bucket_are_broken_off_only_as_long_as_little_is_read_in_vain(cell: Cell) -> None:
+    late = slow_reads(cell)
+    cell.now += 1000
+    for _ in range(3):
+        cell.now += 1000
+        assert cell.scheduler.heartbeat(Heartbeat("slow", cell.epochs["slow"], dict.fromkeys(late, 50))).cancelled == ()
+
+
+def test_a_slow_nodes_reads_from_the_bucket_are_given_to_another(cell: Cell) -> None:
+    late = slow_reads(cell)
     cancelled: set[str] = set()
     for _ in range(3):
         cell.now += 1000
-        beat = Heartbeat("slow", cell.epochs["slow"], dict.fromkeys(late.keys() - cancelled, 20))
+        beat = Heartbeat("slow", cell.epochs["slow"], dict.fromkeys(late.keys() - cancelled, 8))
         cancelled |= set(cell.scheduler.heartbeat(beat).cancelled)
     assert cancelled == late.keys()
     assert all(each.source != GCS for each in cell.next("slow", want=2).assignments)

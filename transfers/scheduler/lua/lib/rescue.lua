@@ -4,6 +4,7 @@
 local WAITED = 2   -- usual transfer times that it was given
 local REST = 1.5   -- usual transfer times that its rest has to take still: from the start, another source is sooner
 local LOOKED_AT = 4
+local WASTED = 1 / 100 -- of the payload: bytes that may be read from the bucket in vain
 
 -- Whether the rest of the transfer would take longer, at the rate that it had, than the whole shard usually does.
 local function is_behind(j, l)
@@ -33,9 +34,11 @@ function rescue(j, l)
     return false
   end
   if l.src == '' then
-    if not leave_bucket_to_others(j, l.dst) then
+    local wasted = j.wasted + l.bytes
+    if not leave_bucket_to_others(j, l.dst) or wasted > WASTED * j.size then
       return false
     end
+    change_job(j, 'wasted', wasted)
     fail_lease(l.id, 'failed', 'late', l.bytes, NOW - l.started, false)
     bucket_changed(j.id)
     return true
