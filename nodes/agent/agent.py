@@ -82,7 +82,7 @@ class Agent:
             moved=self._server_moved,
         )
         self.metrics = _metrics(config)
-        self.redis = connect(config.redis_url)
+        self.redis = connect(config.redis_url, config.redis_login)
         self._clock = RedisClock(self.redis)
         self.scheduler = Scheduler(self.redis, config.cell, clock=self._clock)
         self.session = Session(self.scheduler, self._describe, config.enrolment_key)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from transfers.dataplane.reuse import Reuse
+from transfers.redis_login import Login
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class AgentConfig:
     name: str
     data_dir: Path
     enrolment_key: str = field(repr=False)
+    redis_login: Login = "url"
     coordinator_keys: tuple[str, ...] = ()
     listen_host: str = "127.0.0.1"
     advertise_host: str = "127.0.0.1"

@@ -1,0 +1,120 @@
+"""Logging in to Redis by the identity of a machine: a real server that takes one token, and a metadata server."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import google.auth
+import pytest
+import redis as redis_py
+from google.auth.compute_engine import _metadata
+from google.auth.credentials import Credentials
+
+from fdist_site import conf
+from fdist_site.celery import make_app
+from fdist_site.local.redis_server import RedisServer
+from nodes.agent.session import connect
+from transfers import redis_login
+from transfers.links import Links
+from transfers.nudge import nudge, queue_name
+
+TOKEN = "ya29.a-token-for-tests"
+LIFETIME = 3600
+ACCOUNT = "node@example.org"
+
+
+class Metadata(BaseHTTPRequestHandler):
+    """What a machine on Google Cloud asks who it is."""
+
+    asked: list[str] = []
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0].replace(ACCOUNT, "default")
+        self.asked.append(path)
+        answer = {
+            "/computeMetadata/v1/instance/service-accounts/default/": {"email": ACCOUNT, "scopes": []},
+            "/computeMetadata/v1/instance/service-accounts/default/token": {
+                "access_token": TOKEN,
+                "expires_in": LIFETIME,
+                "token_type": "Bearer",
+            },
+        }.get(path, {})
+        body = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Metadata-Flavor", "Google")
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """Nothing: a test's output is its own."""
+
+
+@pytest.fixture
+def identity(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Metadata]]:
+    """This machine is one of Google's, with an account whose token is TOKEN."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    place = f"127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(_metadata, "_GCE_METADATA_HOST", place)
+    monkeypatch.setenv("GCE_METADATA_IP", place)
+    monkeypatch.setattr(google.auth._default, "_get_gcloud_sdk_credentials", lambda *_, **__: (None, None))
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    redis_login._credentials.cache_clear()
+    Metadata.asked = []
+    yield Metadata
+    redis_login._credentials.cache_clear()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def guarded(redis_server: RedisServer, redis: redis_py.Redis) -> Iterator[RedisServer]:
+    """A server that lets in whoever brings TOKEN, as Memorystore does."""
+    redis.acl_setuser("default", enabled=True, nopass=False, passwords=[f"+{TOKEN}"], reset_passwords=True)
+    yield redis_server
+    with redis_py.Redis(port=redis_server.port, password=TOKEN) as admin:
+        admin.acl_setuser("default", enabled=True, nopass=True)
+
+
+def test_agent_and_coordinator_log_in_with_the_machine_s_token(guarded: RedisServer, identity: type[Metadata]) -> None:
+    with pytest.raises(redis_py.AuthenticationError):
+        connect(guarded.url).ping()
+    assert connect(guarded.url, "google").ping()
+    assert Links(guarded.url, guarded.broker_url, "main", redis_login="google").redis.ping()
+    assert sum(path.endswith("/token") for path in identity.asked) == 1, "one token serves every connection"
+
+
+def test_nudges_pass_through_a_broker_that_asks_for_a_token(guarded: RedisServer, identity: type[Metadata]) -> None:
+    address = conf.broker_url({"FDIST_BROKER_URL": guarded.broker_url, "FDIST_REDIS_LOGIN": "google"})
+    assert nudge(make_app(address), "ab" * 16, ["gpu-01"]) == 1
+    with redis_py.Redis(port=guarded.port, db=1, password=TOKEN) as broker:
+        assert broker.llen(queue_name("gpu-01")) == 1
+
+
+def test_a_token_that_has_ended_is_renewed(identity: type[Metadata]) -> None:
+    login = redis_login.GoogleLogin()
+    assert login.get_credentials() == ("default", TOKEN)
+    credentials = redis_login._credentials()
+    assert isinstance(credentials, Credentials)
+    credentials.token = None
+    assert login.get_credentials() == ("default", TOKEN)
+    assert sum(path.endswith("/token") for path in identity.asked) == 2
+
+
+def test_a_broker_s_address_keeps_its_options() -> None:
+    address = conf.broker_url(
+        {"REDIS_URL": "rediss://10.0.0.3:6379/0?ssl_cert_reqs=required", "FDIST_REDIS_LOGIN": "google"}
+    )
+    assert address == (
+        "rediss://10.0.0.3:6379/1?ssl_cert_reqs=required&credential_provider=transfers.redis_login.GoogleLogin"
+    )
+
+
+def test_a_login_that_is_not_known_is_refused_by_name() -> None:
+    with pytest.raises(conf.ConfError, match='FDIST_REDIS_LOGIN: "iam" is none of url, google'):
+        conf.redis_login({"FDIST_REDIS_LOGIN": "iam"})
