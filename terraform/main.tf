@@ -172,10 +172,9 @@ module "coordinator" {
   }
 
   environment = merge(local.environment, {
-    DATABASE_URL         = module.database.url
-    FDIST_SECRET_KEY     = "{{secret:${module.secrets.ids["secret-key"]}}}"
-    FDIST_SIGNING_KEY    = "{{secret:${module.secrets.ids["signing-key"]}}}"
-    FDIST_METRICS_LISTEN = "127.0.0.1:${local.ports.metrics}" # read by the Ops Agent
+    DATABASE_URL      = module.database.url
+    FDIST_SECRET_KEY  = "{{secret:${module.secrets.ids["secret-key"]}}}"
+    FDIST_SIGNING_KEY = "{{secret:${module.secrets.ids["signing-key"]}}}"
   })
   secrets = { for name, rule in local.secrets : name => module.secrets.ids[name] if rule.maker == "coordinator" }
 }

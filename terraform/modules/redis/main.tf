@@ -18,6 +18,7 @@ resource "google_memorystore_instance" "this" {
   engine_version              = "VALKEY_8_0"
   authorization_mode          = "IAM_AUTH"
   transit_encryption_mode     = "SERVER_AUTHENTICATION"
+  server_ca_mode              = "GOOGLE_MANAGED_PER_INSTANCE_CA"
   deletion_protection_enabled = var.deletion_protection
 
   engine_configs = {

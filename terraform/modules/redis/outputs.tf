@@ -5,7 +5,8 @@ locals {
     if each.psc_auto_connection[0].connection_type == "CONNECTION_TYPE_PRIMARY"
   ]])
   # Both redis-py and kombu read these options from the address.
-  tls = "ssl_cert_reqs=required&ssl_ca_certs=/etc/fdist/redis-ca.pem"
+  # The authority of a managed instance signs for that instance alone, and not for the address that it has here.
+  tls = "ssl_cert_reqs=required&ssl_ca_certs=/etc/fdist/redis-ca.pem&ssl_check_hostname=${var.kind == "vm"}"
   hosts = {
     valkey = one(local.primaries)
     redis  = one(google_redis_instance.this[*].host)
