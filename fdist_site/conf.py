@@ -234,6 +234,7 @@ def agent_config(environment: Mapping[str, str] | None = None) -> AgentConfig:
         test_fleet=read.flag("FDIST_TEST_FLEET"),
         log_format=log_format(environment),
         metrics=metrics(environment),
+        release=read.text("FDIST_RELEASE"),
     )
 
 

@@ -28,6 +28,11 @@ output "bucket" {
   value       = module.storage.weights
 }
 
+output "release" {
+  description = "What up-to-date workers say that they run."
+  value       = trimsuffix(trimprefix(basename(var.package), "fdist-"), ".tar.gz")
+}
+
 output "coordinator_group" {
   description = "The coordinator's instance group."
   value       = { name = module.coordinator.group, zone = module.coordinator.zone }

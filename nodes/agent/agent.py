@@ -299,7 +299,7 @@ class Agent:
             upload_slots=self.caps["upload_slots"],
             download_slots=self.caps["download_slots"],
             gcs_slots=self.caps["gcs_slots"],
-            version=VERSION,
+            version=self.config.release or VERSION,
         )
 
     def _measure(self, epoch: int) -> Heartbeat:

@@ -34,6 +34,9 @@ labels() {
     echo "zone=$zone,region=${zone%-*},machine=${machine##*/}${more:+,$more}"
 }
 
+# release: the package's version and content, as in its name.
+release() { basename "$(readlink "$HOME_DIR")" | sed 's/^fdist-//'; }
+
 main() {
     make_account
     mount_data_disk "$DATA" fdist-data
@@ -45,8 +48,9 @@ main() {
 FDIST_DATA_DIR=$DATA
 FDIST_NODE_NAME=$(metadata instance/name)
 FDIST_ADVERTISE_HOST=$(metadata instance/network-interfaces/0/ip)
-FDIST_LABELS=$(labels)"
-    start_services fdist-agent fdist-notice
+FDIST_LABELS=$(labels)
+FDIST_RELEASE=$(release)"
+    start_services fdist-agent fdist-notice fdist-update
     start_ops_agent 9464
     say "the agent is up"
 }

@@ -52,9 +52,20 @@ class Installation:
         self.cloud.set("instance/machine-type", "projects/1/machineTypes/n2-standard-16")
         return self.worker.run("common", "disk", "worker")
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.web_port}"
+
     def start_services(self, group: ProcessGroup) -> None:
         """Run what systemd would run on the coordinator and on the worker."""
         self.coordinator.start(group, "fdist-web", ("--host 0.0.0.0", "--host 127.0.0.1"), ("8000", str(self.web_port)))
         for unit, port in (("fdist-planner", "9464"), ("fdist-recorder", "9465"), ("fdist-reaper", "9466")):
             self.coordinator.start(group, unit, (port, str(free_port())))
         self.worker.start(group, "fdist-agent")
+
+    def manage(self, *arguments: str) -> str:
+        """What a command of fdist prints on the coordinator."""
+        home = self.coordinator.root / "opt/fdist"
+        settings = self.coordinator.settings(self.coordinator.root / "etc/fdist/coordinator.env")
+        argv = [home / ".venv/bin/python", "manage.py", *arguments]
+        return subprocess.run(argv, env=settings, cwd=home, capture_output=True, text=True, check=True).stdout.strip()

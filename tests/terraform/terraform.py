@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from tests.terraform.environment import HERE, Environment, Unavailable, make
+from tests.terraform.environment import HERE, PROJECT, Environment, Unavailable, make
 
 OLDEST = (1, 11)
 LOCK = HERE / "requirements.lock"
@@ -48,7 +48,7 @@ class Terraform:
     def __enter__(self) -> Terraform:
         serve = HERE / "provider" / "serve.py"
         self._provider = subprocess.Popen(
-            [self.environment.python, serve, schema_of(self.environment)],
+            [self.environment.python, serve, schema_of(self.environment), PROJECT / "terraform"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
