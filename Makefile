@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo deploy destroy package upgrade test bench bench-fleet bench-pages bench-recorder scheduling screenshots lint format clean
+.PHONY: help setup demo deploy destroy package upgrade test bench bench-fleet bench-pages bench-recorder scheduling screenshots lint lint-terraform format clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,10 @@ lint: $(READY) ## what CI checks beside the tests: style, types, layers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy fdist_site nodes transfers
 	@$(BIN)/lint-imports
+
+lint-terraform: $(READY) ## terraform/ by its own rules and by checkov's, which finds known mistakes
+	@if command -v terraform >/dev/null; then TF_CLI_CONFIG_FILE=/dev/null terraform fmt -check -recursive -diff terraform; else echo "terraform is not on PATH: its layout is not checked"; fi
+	@$(BIN)/python -m tests.terraform.policy $(ARGS)
 
 format: $(READY) ## lay the code out as ruff likes it
 	@$(BIN)/ruff check --fix .

@@ -82,6 +82,15 @@ def test_no_machine_has_a_public_address(plan: dict[str, Any]) -> None:
     ] == [False]
 
 
+def test_machines_are_hardened(plan: dict[str, Any]) -> None:
+    for machine in resources(plan, "google_compute_region_instance_template"):
+        (shield,) = machine["shielded_instance_config"]
+        assert shield["enable_secure_boot"] and shield["enable_vtpm"] and shield["enable_integrity_monitoring"]
+        metadata = machine["metadata"]
+        assert (metadata["enable-oslogin"], metadata["block-project-ssh-keys"]) == ("TRUE", "TRUE")
+        assert metadata["startup-script"].startswith("#!/usr/bin/env bash")
+
+
 def test_nobody_connects_from_outside_but_google_s_own_proxies(plan: dict[str, Any]) -> None:
     ranges = {each for rule in resources(plan, "google_compute_firewall") for each in rule["source_ranges"] or []}
     assert ranges == {"35.235.240.0/20", "35.191.0.0/16", "130.211.0.0/22"}
