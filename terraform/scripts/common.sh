@@ -99,7 +99,7 @@ fill() {
 
 # Installs the package that the metadata name, with all that it needs, from the bucket alone.
 install_package() {
-    local object archive folder sum python
+    local object archive folder sum python each before
     object="$(metadata instance/attributes/fdist-package)"
     archive="${object##*/}"
     folder="$ROOT/opt/${archive%.tar.gz}"
@@ -122,7 +122,11 @@ install_package() {
         )
         touch "$folder/.ready"
     fi
+    before="$(readlink "$HOME_DIR" || true)"
     ln -sfnT "$folder" "$HOME_DIR"
+    for each in "$ROOT"/opt/fdist-*; do # the one before stays, for processes that still run from it
+        [ "$each" = "$folder" ] || [ "$each" = "$before" ] || rm -rf "$each"
+    done
 }
 
 # --- settings and services

@@ -1,4 +1,4 @@
-"""A coordinator and a worker as their start-up scripts set them up, on this machine and with the cloud played."""
+"""A coordinator and a worker as their start-up scripts set them up, on one machine and with the cloud played."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ CELL = "cloud"
 
 
 class Installation:
-    """coordinator and worker: machines on which nothing has run yet."""
+    """machine: of both; nothing has run on it yet."""
 
     def __init__(self, root: Path, cloud: Cloud, package: Path, redis: RedisServer, gcs: GcsServer) -> None:
         self.cloud = cloud
-        self.coordinator, self.worker = Machine(root / "coordinator", cloud), Machine(root / "worker", cloud)
+        self.machine = Machine(root, cloud)
         self.web_port = free_port()
         cloud.objects[f"packages/{package.name}"] = package.read_bytes()
         cloud.set("instance/attributes/fdist-package", f"packages/{package.name}")
@@ -31,13 +31,13 @@ class Installation:
         )
 
     def start_up_coordinator(self) -> subprocess.CompletedProcess[str]:
-        record = self.coordinator.root / "record.sqlite3"
+        record = self.machine.root / "record.sqlite3"
         self.cloud.set(
             "instance/attributes/fdist-env",
             f"{self.common}DATABASE_URL=sqlite:///{record}\nFDIST_SECRET_KEY={{{{secret:fdist-secret-key}}}}\n"
             "FDIST_SIGNING_KEY={{secret:fdist-signing-key}}",
         )
-        return self.coordinator.run("common", "coordinator")
+        return self.machine.run("common", "coordinator")
 
     def start_up_worker(self) -> subprocess.CompletedProcess[str]:
         self.cloud.set(
@@ -50,7 +50,7 @@ class Installation:
         self.cloud.set("instance/network-interfaces/0/ip", "127.0.0.1")
         self.cloud.set("instance/zone", "projects/1/zones/us-central1-b")
         self.cloud.set("instance/machine-type", "projects/1/machineTypes/n2-standard-16")
-        return self.worker.run("common", "disk", "worker")
+        return self.machine.run("common", "disk", "worker")
 
     @property
     def url(self) -> str:
@@ -58,14 +58,14 @@ class Installation:
 
     def start_services(self, group: ProcessGroup) -> None:
         """Run what systemd would run on the coordinator and on the worker."""
-        self.coordinator.start(group, "fdist-web", ("--host 0.0.0.0", "--host 127.0.0.1"), ("8000", str(self.web_port)))
+        self.machine.start(group, "fdist-web", ("--host 0.0.0.0", "--host 127.0.0.1"), ("8000", str(self.web_port)))
         for unit, port in (("fdist-planner", "9464"), ("fdist-recorder", "9465"), ("fdist-reaper", "9466")):
-            self.coordinator.start(group, unit, (port, str(free_port())))
-        self.worker.start(group, "fdist-agent")
+            self.machine.start(group, unit, (port, str(free_port())))
+        self.machine.start(group, "fdist-agent")
 
     def manage(self, *arguments: str) -> str:
         """What a command of fdist prints on the coordinator."""
-        home = self.coordinator.root / "opt/fdist"
-        settings = self.coordinator.settings(self.coordinator.root / "etc/fdist/coordinator.env")
+        home = self.machine.root / "opt/fdist"
+        settings = self.machine.settings(self.machine.root / "etc/fdist/coordinator.env")
         argv = [home / ".venv/bin/python", "manage.py", *arguments]
         return subprocess.run(argv, env=settings, cwd=home, capture_output=True, text=True, check=True).stdout.strip()

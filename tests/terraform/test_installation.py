@@ -87,7 +87,7 @@ def installed(
 def test_the_coordinator_makes_each_secret_once_and_a_new_record_takes_the_workers_key_over(
     installed: Installation,
 ) -> None:
-    cloud, machine = installed.cloud, installed.coordinator
+    cloud, machine = installed.cloud, installed.machine
     assert set(cloud.secrets) == {f"fdist-{name}" for name in SECRETS}
     (machine.root / "record.sqlite3").unlink()
     done = installed.start_up_coordinator()
@@ -191,11 +191,11 @@ class Restarted:
         self.states += [(name, self.client.node(name).state) for name in names]
         if not self.works:
             return
-        settings = self.installation.worker.root / "etc/fdist/agent.env"
-        old = self.installation.worker.settings(settings)["FDIST_RELEASE"]
+        settings = self.installation.machine.root / "etc/fdist/agent.env"
+        old = self.installation.machine.settings(settings)["FDIST_RELEASE"]
         settings.write_text(settings.read_text().replace(f"FDIST_RELEASE={old}", "FDIST_RELEASE=0.2.0-new"))
         self.group.stop("fdist-agent")
-        self.installation.worker.start(self.group, "fdist-agent")
+        self.installation.machine.start(self.group, "fdist-agent")
 
 
 def test_an_upgrade_drains_a_node_before_it_is_touched(

@@ -36,7 +36,7 @@ resource "google_project_iam_member" "tunnel" {
   condition {
     title       = "fdist-ports"
     description = "The UI and SSH, no other port"
-    expression  = "destination.port in [22, ${var.web_port}]"
+    expression  = "destination.port == 22 || destination.port == ${var.web_port}"
   }
 }
 

@@ -68,7 +68,7 @@ resource "google_service_networking_connection" "this" {
   network                 = google_compute_network.this.id
   service                 = "servicenetworking.googleapis.com"
   reserved_peering_ranges = [google_compute_global_address.services.name]
-  deletion_policy         = "ABANDON" # it cannot be deleted for some days after a database was in it
+  deletion_policy         = "REMOVE_PEERING" # for days after a database was in it, the API refuses to delete the rest
 }
 
 resource "google_network_connectivity_service_connection_policy" "memorystore" {
