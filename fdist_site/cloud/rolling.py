@@ -30,11 +30,10 @@ class Patience:
     pause: float = 2.0
 
 
-def outdated(client: Fdist, release: str) -> list[Node]:
-    """The nodes that are up and run something else, by name."""
-    return sorted(
-        (node for node in client.nodes() if node.state in UP and node.version != release), key=lambda node: node.name
-    )
+def outdated(client: Fdist, release: str, prefix: str = "") -> list[Node]:
+    """The nodes that are up and run something else, by name. prefix: with which the fleet's names begin."""
+    found = [node for node in client.nodes() if node.state in UP and node.name.startswith(prefix)]
+    return sorted((node for node in found if node.version != release), key=lambda node: node.name)
 
 
 def upgrade(
@@ -44,6 +43,7 @@ def upgrade(
     *,
     batch: int,
     say: Callable[[str], None],
+    prefix: str = "",
     patience: Patience | None = None,
 ) -> int:
     """Bring every node that is up to `release`, `batch` at a time; gives how many there were.
@@ -52,7 +52,7 @@ def upgrade(
     they were, and run again it goes on where it ended.
     """
     patience = patience or Patience()
-    nodes = outdated(client, release)
+    nodes = outdated(client, release, prefix)
     for first in range(0, len(nodes), batch):
         some = nodes[first : first + batch]
         names = [node.name for node in some]

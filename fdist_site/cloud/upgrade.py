@@ -38,6 +38,10 @@ class InstanceGroup:
         )
 
 
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
 def run(options: argparse.Namespace, token: str) -> int:
     """Gives how many nodes were brought up to date."""
     target = Target(options.project, options.name)
@@ -51,7 +55,8 @@ def run(options: argparse.Namespace, token: str) -> int:
     outputs = terraform.outputs()
     group = InstanceGroup(target.project, **outputs["workers_group"], action=options.action)
     with Tunnel(outputs["ui_tunnel"]) as tunnel, Fdist(tunnel.url, token, patience=PATIENCE) as client:
-        return upgrade(client, group, outputs["release"], batch=options.batch, say=lambda text: print(text, flush=True))
+        prefix = f"{target.name}-worker-"  # nodes on servers of one's own are not the group's
+        return upgrade(client, group, outputs["release"], batch=options.batch, say=say, prefix=prefix)
 
 
 def main(arguments: list[str] | None = None) -> int:

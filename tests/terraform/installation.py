@@ -58,7 +58,9 @@ class Installation:
 
     def start_services(self, group: ProcessGroup) -> None:
         """Run what systemd would run on the coordinator and on the worker."""
-        self.machine.start(group, "fdist-web", ("--host 0.0.0.0", "--host 127.0.0.1"), ("8000", str(self.web_port)))
+        self.machine.start(
+            group, "fdist-web", ("--host 0.0.0.0", "--host 127.0.0.1"), ("8000 --workers 2", str(self.web_port))
+        )
         for unit, port in (("fdist-planner", "9464"), ("fdist-recorder", "9465"), ("fdist-reaper", "9466")):
             self.machine.start(group, unit, (port, str(free_port())))
         self.machine.start(group, "fdist-agent")
