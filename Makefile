@@ -14,10 +14,12 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "fdist needs Python 3.11 or newer; name one with: make PYTHON=python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check uv; \
-	then $(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock && \
+	then $(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock && \
 	     $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .; \
 	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
 	     $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .; fi
+	@# A fleet on one machine is many processes that start at once: each would compile all that it imports.
+	@$(BIN)/python -m compileall -q -j 0 fdist_site nodes transfers
 	@touch $@
 
 setup: $(READY) ## make the virtual environment, with every dependency at its locked version and the command .venv/bin/fdist
