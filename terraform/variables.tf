@@ -140,7 +140,7 @@ variable "coordinator_machine_type" {
 }
 
 variable "redis" {
-  description = "valkey: Memorystore for Valkey, logged in to by the machines' identity. redis: Memorystore for Redis with a password, which is in the state. vm: a machine of its own with Debian's Redis."
+  description = "Kind of Redis. valkey: Memorystore for Valkey, logged in to by the machines' identity. redis: Memorystore for Redis with a password, which is in the state. vm: a machine of its own with Debian's Redis."
   type        = string
   default     = "valkey"
 

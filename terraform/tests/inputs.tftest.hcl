@@ -1,4 +1,4 @@
-# What is refused, by the name of the variable at fault.
+# What is refused, by the name of the variable at fault. A run plans the whole installation, so each has many faults.
 
 variables {
   project           = "example-project"
@@ -6,126 +6,83 @@ variables {
   database_password = "a-password-for-tests-that-is-long-enough"
 }
 
-run "project_ids_have_a_form" {
+run "what_has_the_wrong_form" {
   command = plan
   variables {
-    project = "Example_Project"
+    project                  = "Example_Project"
+    name                     = "a-name-that-is-too-long"
+    region                   = "Iowa"
+    labels                   = { Team = "ml" }
+    package                  = "fdist.zip"
+    bucket                   = "gs://example-weights/llama/"
+    subnet_range             = "8.8.0.0/16"
+    operators                = ["somebody"]
+    machine_type             = "large"
+    coordinator_machine_type = "large"
+    node_labels              = { model = "two words" }
+    redis                    = "cluster"
+    database_tier            = "large"
+    database_password        = "secret"
+    alert_emails             = ["on call"]
   }
-  expect_failures = [var.project]
+  expect_failures = [
+    var.project, var.name, var.region, var.labels, var.package, var.bucket, var.subnet_range, var.operators,
+    var.machine_type, var.coordinator_machine_type, var.node_labels, var.redis, var.database_tier, var.database_password,
+    var.alert_emails,
+  ]
 }
 
-run "names_fit_into_the_names_of_service_accounts" {
+run "what_is_too_small" {
   command = plan
   variables {
-    name = "a-name-that-is-too-long"
+    zones             = []
+    mtu               = 1000
+    num_servers       = 0
+    local_ssds        = -1
+    data_disk_gb      = 5
+    preemption_notice = 10
+    redis_replicas    = -1
+    password_version  = 0
+    autoscaling       = { min = 5, max = 4 }
   }
-  expect_failures = [var.name]
+  expect_failures = [
+    var.zones, var.mtu, var.num_servers, var.local_ssds, var.data_disk_gb, var.preemption_notice, var.redis_replicas,
+    var.password_version, var.autoscaling,
+  ]
 }
 
-run "zones_are_in_the_region" {
+run "what_is_too_large" {
   command = plan
   variables {
-    region = "europe-west4"
-    zones  = ["us-central1-b"]
+    mtu               = 9000
+    num_servers       = 2001
+    local_ssds        = 9
+    preemption_notice = 300
+    redis_replicas    = 2
+    autoscaling       = { min = 1, max = 3, target_cpu = 60 }
   }
-  expect_failures = [var.zones]
+  expect_failures = [
+    var.mtu, var.num_servers, var.local_ssds, var.preemption_notice, var.redis_replicas, var.autoscaling,
+  ]
 }
 
-run "the_package_is_one_that_make_package_made" {
-  command = plan
-  variables {
-    package = "fdist.zip"
-  }
-  expect_failures = [var.package]
-}
-
-run "a_bucket_is_named_without_its_scheme" {
-  command = plan
-  variables {
-    bucket = "gs://example-weights/llama/"
-  }
-  expect_failures = [var.bucket]
-}
-
-run "machines_have_private_addresses" {
-  command = plan
-  variables {
-    subnet_range = "8.8.0.0/16"
-  }
-  expect_failures = [var.subnet_range]
-}
-
-run "a_packet_is_no_larger_than_the_network_carries" {
-  command = plan
-  variables {
-    mtu = 9000
-  }
-  expect_failures = [var.mtu]
-}
-
-run "there_is_a_worker_at_least" {
-  command = plan
-  variables {
-    num_servers = 0
-  }
-  expect_failures = [var.num_servers]
-}
-
-run "a_group_takes_2000_machines" {
-  command = plan
-  variables {
-    num_servers = 2001
-  }
-  expect_failures = [var.num_servers]
-}
-
-run "workers_name_their_own_zone" {
-  command = plan
-  variables {
-    node_labels = { zone = "here" }
-  }
-  expect_failures = [var.node_labels]
-}
-
-run "close_machines_are_in_one_zone" {
+run "what_does_not_go_together" {
   command = plan
   variables {
     zones             = ["us-central1-a", "us-central1-b"]
     compact_placement = true
+    redis             = "redis"
+    redis_size        = "HIGHMEM_MEDIUM"
+    node_labels       = { zone = "here" }
   }
-  expect_failures = [var.compact_placement]
+  expect_failures = [var.compact_placement, var.redis_size, var.node_labels]
 }
 
-run "autoscaling_has_bounds_in_order" {
+run "zones_of_another_region" {
   command = plan
   variables {
-    autoscaling = { min = 5, max = 4 }
+    region = "europe-west4"
+    zones  = ["europe-west4-a", "us-central1-b"]
   }
-  expect_failures = [var.autoscaling]
+  expect_failures = [var.zones]
 }
-
-run "redis_is_one_of_three_kinds" {
-  command = plan
-  variables {
-    redis = "cluster"
-  }
-  expect_failures = [var.redis]
-}
-
-run "the_size_of_redis_goes_with_its_kind" {
-  command = plan
-  variables {
-    redis      = "redis"
-    redis_size = "HIGHMEM_MEDIUM"
-  }
-  expect_failures = [var.redis_size]
-}
-
-run "a_short_password_is_refused" {
-  command = plan
-  variables {
-    database_password = "secret"
-  }
-  expect_failures = [var.database_password]
-}
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -48,6 +49,18 @@ def test_every_file_is_laid_out_as_terraform_likes_it(terraform: Terraform) -> N
 
 def test_the_configuration_is_valid(terraform: Terraform, root: Path) -> None:
     assert "The configuration is valid" in good(terraform.run(root, "validate", "-no-color"))
+
+
+def test_every_variable_is_described_and_what_is_wrong_is_said_with_its_name() -> None:
+    text = "".join(path.read_text() for path in SOURCE.glob("variables*.tf"))
+    blocks = dict(re.findall(r'^variable "(\w+)" \{\n(.*?)^\}', text, re.MULTILINE | re.DOTALL))
+    assert {"project", "num_servers", "redis"} <= set(blocks)
+    for name, body in blocks.items():
+        assert re.search(r'description = "[A-Z`][^"]+', body) and "type " in body, name
+        said = re.findall(r'error_message = "(.*?: )', body)
+        assert set(said) <= {f"{name}: "}, name
+        kind = re.search(r"type += (\w+)", body)
+        assert said or (kind and kind[1] == "bool") or name == "image", name
 
 
 def test_its_own_tests_pass(terraform: Terraform, root: Path) -> None:

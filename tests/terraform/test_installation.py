@@ -15,6 +15,7 @@ from fdist_site.cloud import deploy
 from fdist_site.cloud.package import make_package
 from fdist_site.cloud.rolling import Patience, upgrade
 from fdist_site.cloud.tools import CloudError
+from fdist_site.cloud.upgrade import InstanceGroup, main
 from fdist_site.local.gcs_server import GcsServer
 from fdist_site.local.processes import ProcessGroup, wait_until
 from fdist_site.local.redis_server import RedisServer
@@ -260,3 +261,50 @@ def test_a_coordinator_that_does_not_come_is_not_waited_for_without_end() -> Non
     with pytest.raises(CloudError, match="the coordinator does not answer yet; 3 are wanted"):
         deploy.wait_healthy(lambda: deploy.look("http://127.0.0.1:9", "a-token"), 3, 0, told.append)
     assert told == ["the coordinator does not answer yet"]
+
+
+def test_make_destroy_says_what_protects_what_it_cannot_destroy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    calls = played(monkeypatch, tmp_path)
+    assert deploy.main(["destroy", "--project=example-project", "--name=llama", "--yes"]) == 0
+    assert "state stays in gs://example-project-llama-terraform" in capfd.readouterr().out
+    lines = calls.read_text().splitlines()
+    assert any(line.startswith("terraform destroy") and "-var=name=llama" in line for line in lines)
+    (init,) = [line for line in lines if line.startswith("terraform init")]
+    assert "-backend-config=bucket=example-project-llama-terraform -backend-config=prefix=llama" in init
+
+    (tmp_path / "terraform").write_text(TERRAFORM.replace('exit "${PLAYED_STATUS:-0}"', '[ "$2" = init ]'))
+    assert deploy.main(["destroy", "--project=example-project", "--yes"]) == 1
+    assert "deletion_protection = false" in capfd.readouterr().err
+
+
+def test_machines_are_brought_up_to_date_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = played(monkeypatch, tmp_path)
+    group = InstanceGroup("example-project", "us-central1", "fdist-workers", "refresh")
+    group.update(["fdist-worker-a1", "fdist-worker-b2"])
+    assert calls.read_text().splitlines() == [
+        "gcloud compute instance-groups managed update-instances fdist-workers --project=example-project "
+        "--region=us-central1 --instances=fdist-worker-a1,fdist-worker-b2 --minimal-action=refresh "
+        "--most-disruptive-allowed-action=refresh"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "token", "said"),
+    [
+        (["--batch=0"], "a-token", "BATCH: 0 is not 1 or more"),
+        ([], "", "FDIST_TOKEN: is not set"),
+        (["--name=X"], "a-token", 'NAME: "X" has to be'),
+    ],
+)
+def test_what_upgrade_cannot_use_is_refused_by_name(
+    arguments: list[str],
+    token: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("FDIST_TOKEN", token)
+    assert main(["--project=my-project", *arguments]) == 1
+    assert said in capsys.readouterr().err

@@ -170,3 +170,16 @@ def test_a_redis_of_ones_own_is_reached_by_tls_with_its_password_alone(cloud: Cl
             connect(f"{address}/0?ssl_cert_reqs=required").ping()
         with pytest.raises(redis_py.ConnectionError):
             connect(f"redis://127.0.0.1:{port}/0").ping()
+
+
+def test_a_worker_that_is_told_another_package_starts_up_again(cloud: Cloud, tmp_path: Path) -> None:
+    machine = Machine(tmp_path, cloud)
+    (tmp_path / "opt/fdist-0.1.0-aaaaaaaaaaaa").mkdir(parents=True)
+    (tmp_path / "opt/fdist").symlink_to(tmp_path / "opt/fdist-0.1.0-aaaaaaaaaaaa")
+    cloud.set("instance/attributes/fdist-package", "packages/fdist-0.1.0-aaaaaaaaaaaa.tar.gz")
+    watching = subprocess.Popen(["bash", SCRIPTS / "update.sh"], env=machine.environment, stderr=subprocess.PIPE)
+    wait_until(lambda: cloud.waiting > 0, 20, "the script to wait for another name")
+    assert machine.calls == [] and watching.poll() is None
+    cloud.set("instance/attributes/fdist-package", "packages/fdist-0.2.0-bbbbbbbbbbbb.tar.gz")
+    watching.communicate(timeout=30)
+    assert machine.calls == ["systemctl restart --no-block google-startup-scripts.service"]
