@@ -76,12 +76,14 @@ def deploy(options: argparse.Namespace, target: Target) -> None:
     terraform.change("apply", wanted, options.var_file, secrets.token_urlsafe(32), options.yes)
     outputs = terraform.outputs()
     say(f"waiting until {int(options.num_servers):,} workers are live")
+    token = ""
     with Tunnel(outputs["ui_tunnel"]) as tunnel:
 
         def see() -> Health:
+            nonlocal token
             tunnel.keep_open()
             try:
-                token = ask("bash", "-c", outputs["metrics_token"])
+                token = token or ask("bash", "-c", outputs["metrics_token"])
             except CloudError:
                 return Health(why="the coordinator has not made its secrets yet")
             return look(tunnel.url, token)

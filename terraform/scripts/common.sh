@@ -48,12 +48,18 @@ login() {
 
 # --- Secret Manager
 
-# secret ID: its newest value; fails when it has none.
+# secret ID: its newest value. Fails with 1 when it has none, and with 2 when that cannot be told, as in the minutes until
+# a role that was given is known everywhere.
 secret() {
     local project answer
-    project="$(metadata project/project-id)"
-    answer="$(curl -sf --retry 3 -K <(login) "$SECRETS/v1/projects/$project/secrets/$1/versions/latest:access")" || return 1
-    json payload data <<<"$answer" | base64 -d
+    project="$(metadata project/project-id)" || return 2
+    answer="$(curl -s --retry 3 -K <(login) -w '\n%{http_code}' "$SECRETS/v1/projects/$project/secrets/$1/versions/latest:access")" ||
+        return 2
+    case "${answer##*$'\n'}" in
+    200) json payload data <<<"${answer%$'\n'*}" | base64 -d ;;
+    404) return 1 ;;
+    *) return 2 ;;
+    esac
 }
 
 # await_secret ID: the same, once the machine that makes it has done so.
@@ -78,9 +84,17 @@ add_secret() {
 # random_text: 43 letters, digits, - and _, which nobody guesses.
 random_text() { python3 -c 'import secrets; print(secrets.token_urlsafe(32), end="")'; }
 
-# ensure_secret ID: gives it a random value unless it has one.
+# ensure_secret ID: gives it a random value unless it has one. A value that cannot be read is not replaced.
 ensure_secret() {
-    secret "$1" >/dev/null && return
+    local deadline=$((SECONDS + PATIENCE)) status
+    while true; do
+        status=0
+        secret "$1" >/dev/null || status=$?
+        [ "$status" -ne 0 ] || return 0
+        [ "$status" -ne 1 ] || break
+        [ "$SECONDS" -lt "$deadline" ] || die "secret $1 could not be read for $PATIENCE s; look at this machine's roles"
+        sleep 5
+    done
     say "making secret $1"
     random_text | add_secret "$1"
 }
@@ -97,6 +111,15 @@ fill() {
 
 # --- the package
 
+# download OBJECT FILE: an object of the bucket, which this machine may just have got the right to read.
+download() {
+    local deadline=$((SECONDS + PATIENCE))
+    until curl -sf --retry 5 -K <(login) -o "$2" "$STORAGE/$1"; do
+        [ "$SECONDS" -lt "$deadline" ] || die "gs://$1 could not be read for $PATIENCE s; look at this machine's roles"
+        sleep 5
+    done
+}
+
 # Installs the package that the metadata name, with all that it needs, from the bucket alone.
 install_package() {
     local object archive folder sum python each before
@@ -107,7 +130,7 @@ install_package() {
         say "installing $archive"
         rm -rf "$folder"
         install -d -m 755 "$folder"
-        curl -sf --retry 5 -K <(login) -o "$folder.tar.gz" "$STORAGE/${object%/*}/$archive"
+        download "$object" "$folder.tar.gz"
         sum="$(sha256sum "$folder.tar.gz")"
         [[ "$archive" == *"-${sum:0:12}.tar.gz" ]] || die "$archive is not what its name says: its SHA-256 is ${sum%% *}"
         (umask 022 && tar -xzf "$folder.tar.gz" -C "$folder" --no-same-owner)

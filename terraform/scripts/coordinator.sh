@@ -12,7 +12,7 @@ secret_id() { metadata instance/attributes/fdist-secrets | sed -n "s/^$1=//p"; }
 set_up() {
     local id key made
     id="$(secret_id enrolment-key)"
-    key="$(secret "$id" || true)"
+    key="$(secret "$id")" || [ $? -eq 1 ] # it has none yet; anything else ends this
     made="$(PASSWORD="$(secret "$(secret_id admin-password)")" KEY="$key" python3 -c '
 import json, os
 given = {"password": os.environ["PASSWORD"], "enrolment_key": os.environ["KEY"]}

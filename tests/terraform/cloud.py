@@ -23,6 +23,7 @@ class Cloud:
         self.secrets: dict[str, list[bytes]] = {}
         self.objects: dict[str, bytes] = {}
         self.changed = threading.Condition()
+        self.denies = False  # what a machine asks for before its roles are known
         self.waiting = 0  # those who asked to be answered when a value changes
         cloud = self
 
@@ -81,6 +82,8 @@ class Cloud:
             return self._metadata(place.removeprefix("/computeMetadata/v1/"), query, headers)
         if headers.get("Authorization") != f"Bearer {TOKEN}":
             return 401, b""
+        if self.denies:
+            return 403, b""
         if place.startswith("/storage/"):
             body = self.objects.get(place.removeprefix("/storage/"))
             return (404, b"") if body is None else (200, body)

@@ -32,17 +32,35 @@ def cloud() -> Iterator[Cloud]:
         yield cloud
 
 
+def call(machine: Machine, line: str) -> subprocess.CompletedProcess[str]:
+    """Run one line with the functions of common.sh and disk.sh."""
+    script = "\n".join([*((SCRIPTS / f"{name}.sh").read_text() for name in ("common", "disk")), line])
+    return subprocess.run(["bash", "-c", script], env=machine.environment, capture_output=True, text=True)
+
+
 def mounted(machine: Machine, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run mount_data_disk on a machine where nothing is mounted yet."""
     machine.play("mountpoint", "exit 1")
-    (machine.root / "call.sh").write_text(f'mount_data_disk "$FDIST_ROOT/data" {" ".join(arguments)}\n')
-    script = "\n".join((SCRIPTS / f"{name}.sh").read_text() for name in ("common", "disk"))
-    return subprocess.run(
-        ["bash", "-c", f"{script}\n{(machine.root / 'call.sh').read_text()}"],
-        env=machine.environment,
-        capture_output=True,
-        text=True,
-    )
+    return call(machine, f'mount_data_disk "$FDIST_ROOT/data" {" ".join(arguments)}')
+
+
+def test_a_secret_that_cannot_be_read_is_not_replaced(cloud: Cloud, tmp_path: Path) -> None:
+    machine = Machine(tmp_path, cloud)
+    assert call(machine, "ensure_secret key").returncode == 0
+    (value,) = cloud.secrets["key"]
+    cloud.denies = True
+    denied = call(machine, "ensure_secret key")
+    assert denied.returncode == 1 and "secret key could not be read for 0 s" in denied.stderr
+    cloud.denies = False
+    assert call(machine, "ensure_secret key").returncode == 0
+    assert cloud.secrets["key"] == [value]
+    assert call(machine, "secret key").stdout == value.decode()
+
+
+def test_settings_take_each_secret_as_it_is(cloud: Cloud, tmp_path: Path) -> None:
+    cloud.secrets = {"one": [rb"a&b\1/$HOME"], "two": [b"second"]}
+    done = call(Machine(tmp_path, cloud), "fill 'A={{secret:one}}\nB=x:{{secret:two}}@{{secret:one}}'")
+    assert done.stdout.encode().replace(b"\\n", b"\n") == rb"A=a&b\1/$HOME" + b"\n" + rb"B=x:second@a&b\1/$HOME" + b"\n"
 
 
 def add_disks(machine: Machine, *names: str) -> list[str]:
