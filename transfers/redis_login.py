@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from redis import CredentialProvider
+import redis
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
@@ -20,22 +20,27 @@ USER = "default"
 SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
 
 
-class GoogleLogin(CredentialProvider):
-    """The machine's access token, renewed when it is about to end. Raises google.auth's errors when there is none."""
+class GoogleLogin(redis.CredentialProvider):
+    """The machine's access token, renewed when it is about to end."""
 
     def get_credentials(self) -> tuple[str, str]:
-        credentials = _credentials()
-        if not credentials.valid:
-            from google.auth.transport.requests import Request
+        """Raises redis.ConnectionError when there is no token now: whoever connects tries again, as for any other."""
+        from google.auth.exceptions import GoogleAuthError  # a third of a second of imports that others do without
+        from google.auth.transport.requests import Request
 
-            credentials.refresh(Request())  # type: ignore[no-untyped-call]
+        try:
+            credentials = _credentials()
+            if not credentials.valid:
+                credentials.refresh(Request())  # type: ignore[no-untyped-call]
+        except GoogleAuthError as error:
+            raise redis.ConnectionError(f"this machine's identity gives no login for Redis: {error}") from error
         return USER, str(credentials.token)
 
 
 @cache
 def _credentials() -> Credentials:
     """One for the process: its token serves every connection."""
-    import google.auth  # a third of a second of imports that others do without
+    import google.auth
 
     credentials, _ = google.auth.default(scopes=SCOPES)
     found: Credentials = credentials

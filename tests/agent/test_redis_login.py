@@ -106,6 +106,19 @@ def test_a_token_that_has_ended_is_renewed(identity: type[Metadata]) -> None:
     assert sum(path.endswith("/token") for path in identity.asked) == 2
 
 
+def test_an_identity_that_gives_no_token_is_a_connection_that_is_tried_again(
+    guarded: RedisServer, identity: type[Metadata], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = connect(guarded.url, "google")
+    assert client.ping()
+    redis_login._credentials().token = None
+    client.connection_pool.disconnect()
+    monkeypatch.setattr(f"{__name__}.LIFETIME", "nothing")
+    monkeypatch.setattr(f"{__name__}.ACCOUNT", "somebody@else")
+    with pytest.raises(redis_py.ConnectionError, match="this machine's identity gives no login for Redis"):
+        client.ping()
+
+
 def test_a_broker_s_address_keeps_its_options() -> None:
     address = conf.broker_url(
         {"REDIS_URL": "rediss://10.0.0.3:6379/0?ssl_cert_reqs=required", "FDIST_REDIS_LOGIN": "google"}
