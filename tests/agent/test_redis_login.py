@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import google.auth
 import pytest
@@ -17,59 +15,29 @@ from fdist_site import conf
 from fdist_site.celery import make_app
 from fdist_site.local.redis_server import RedisServer
 from nodes.agent.session import connect
+from tests.cloud import TOKEN, Cloud
 from transfers import redis_login
 from transfers.links import Links
 from transfers.nudge import nudge, queue_name
 
-TOKEN = "ya29.a-token-for-tests"
-LIFETIME = 3600
+
 ACCOUNT = "node@example.org"
 
 
-class Metadata(BaseHTTPRequestHandler):
-    """What a machine on Google Cloud asks who it is."""
-
-    asked: list[str] = []
-
-    def do_GET(self) -> None:
-        path = self.path.partition("?")[0].replace(ACCOUNT, "default")
-        self.asked.append(path)
-        answer = {
-            "/computeMetadata/v1/instance/service-accounts/default/": {"email": ACCOUNT, "scopes": []},
-            "/computeMetadata/v1/instance/service-accounts/default/token": {
-                "access_token": TOKEN,
-                "expires_in": LIFETIME,
-                "token_type": "Bearer",
-            },
-        }.get(path, {})
-        body = json.dumps(answer).encode()
-        self.send_response(200)
-        self.send_header("Metadata-Flavor", "Google")
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None:
-        """Nothing: a test's output is its own."""
-
-
 @pytest.fixture
-def identity(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Metadata]]:
+def identity(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """This machine is one of Google's, with an account whose token is TOKEN."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    place = f"127.0.0.1:{server.server_port}"
-    monkeypatch.setattr(_metadata, "_GCE_METADATA_HOST", place)
-    monkeypatch.setenv("GCE_METADATA_IP", place)
-    monkeypatch.setattr(google.auth._default, "_get_gcloud_sdk_credentials", lambda *_, **__: (None, None))
-    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
     redis_login._credentials.cache_clear()
-    Metadata.asked = []
-    yield Metadata
+    with Cloud() as cloud:
+        place = cloud.environment["GCE_METADATA_HOST"]
+        for account in ("default", ACCOUNT):
+            cloud.set(f"instance/service-accounts/{account}/", json.dumps({"email": ACCOUNT, "scopes": []}))
+        monkeypatch.setattr(_metadata, "_GCE_METADATA_HOST", place)
+        monkeypatch.setenv("GCE_METADATA_IP", place)
+        monkeypatch.setattr(google.auth._default, "_get_gcloud_sdk_credentials", lambda *_, **__: (None, None))
+        monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+        yield cloud
     redis_login._credentials.cache_clear()
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture
@@ -81,40 +49,39 @@ def guarded(redis_server: RedisServer, redis: redis_py.Redis) -> Iterator[RedisS
         admin.acl_setuser("default", enabled=True, nopass=True)
 
 
-def test_agent_and_coordinator_log_in_with_the_machine_s_token(guarded: RedisServer, identity: type[Metadata]) -> None:
+def test_agent_and_coordinator_log_in_with_the_machine_s_token(guarded: RedisServer, identity: Cloud) -> None:
     with pytest.raises(redis_py.AuthenticationError):
         connect(guarded.url).ping()
     assert connect(guarded.url, "google").ping()
     assert Links(guarded.url, guarded.broker_url, "main", redis_login="google").redis.ping()
-    assert sum(path.endswith("/token") for path in identity.asked) == 1, "one token serves every connection"
+    assert identity.tokens == 1, "one token serves every connection"
 
 
-def test_nudges_pass_through_a_broker_that_asks_for_a_token(guarded: RedisServer, identity: type[Metadata]) -> None:
+def test_nudges_pass_through_a_broker_that_asks_for_a_token(guarded: RedisServer, identity: Cloud) -> None:
     address = conf.broker_url({"FDIST_BROKER_URL": guarded.broker_url, "FDIST_REDIS_LOGIN": "google"})
     assert nudge(make_app(address), "ab" * 16, ["gpu-01"]) == 1
     with redis_py.Redis(port=guarded.port, db=1, password=TOKEN) as broker:
         assert broker.llen(queue_name("gpu-01")) == 1
 
 
-def test_a_token_that_has_ended_is_renewed(identity: type[Metadata]) -> None:
+def test_a_token_that_has_ended_is_renewed(identity: Cloud) -> None:
     login = redis_login.GoogleLogin()
     assert login.get_credentials() == ("default", TOKEN)
     credentials = redis_login._credentials()
     assert isinstance(credentials, Credentials)
     credentials.token = None
     assert login.get_credentials() == ("default", TOKEN)
-    assert sum(path.endswith("/token") for path in identity.asked) == 2
+    assert identity.tokens == 2
 
 
 def test_an_identity_that_gives_no_token_is_a_connection_that_is_tried_again(
-    guarded: RedisServer, identity: type[Metadata], monkeypatch: pytest.MonkeyPatch
+    guarded: RedisServer, identity: Cloud
 ) -> None:
     client = connect(guarded.url, "google")
     assert client.ping()
     redis_login._credentials().token = None
     client.connection_pool.disconnect()
-    monkeypatch.setattr(f"{__name__}.LIFETIME", "nothing")
-    monkeypatch.setattr(f"{__name__}.ACCOUNT", "somebody@else")
+    identity.denies = True
     with pytest.raises(redis_py.ConnectionError, match="this machine's identity gives no login for Redis"):
         client.ping()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from fdist_site.local.gcs_server import GcsServer
 from fdist_site.local.processes import ProcessGroup, free_port
 from fdist_site.local.redis_server import RedisServer
-from tests.terraform.cloud import Cloud
+from tests.cloud import Cloud
 from tests.terraform.machine import Machine
 
 SECRETS = ("secret-key", "signing-key", "admin-password", "metrics-token", "enrolment-key")

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from fdist_site.local.processes import LocalProcess, ProcessGroup
-from tests.terraform.cloud import Cloud
+from tests.cloud import Cloud
 from tests.terraform.environment import PROJECT
 
 SCRIPTS = PROJECT / "terraform" / "scripts"

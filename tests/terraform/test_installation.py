@@ -19,7 +19,7 @@ from fdist_site.cloud.upgrade import InstanceGroup, main
 from fdist_site.local.gcs_server import GcsServer
 from fdist_site.local.processes import ProcessGroup, wait_until
 from fdist_site.local.redis_server import RedisServer
-from tests.terraform.cloud import Cloud
+from tests.cloud import Cloud
 from tests.terraform.installation import CELL, SECRETS, Installation
 from tests.terraform.machine import VERSION
 from transfers.client import Fdist

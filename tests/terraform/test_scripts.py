@@ -14,7 +14,7 @@ from fdist_site import conf
 from fdist_site.celery import make_app
 from fdist_site.local.processes import ProcessGroup, free_port, wait_until
 from nodes.agent.session import connect
-from tests.terraform.cloud import Cloud
+from tests.cloud import Cloud
 from tests.terraform.machine import SCRIPTS, Machine
 from transfers.nudge import nudge
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.terraform.cloud import Cloud
+from tests.cloud import Cloud
 from tests.terraform.environment import Environment
 from tests.terraform.machine import SCRIPTS, Machine
 

@@ -1,6 +1,6 @@
-"""As much of Google Cloud as a start-up script talks to: metadata, Secret Manager, a bucket with the package.
+"""As much of Google Cloud as a machine's own processes talk to: metadata, Secret Manager, a bucket with the package.
 
-One real HTTP server; the scripts are told its address. It asks for the machine's token as the real services do.
+One real HTTP server; processes are told its address. It asks for the machine's token as the real services do.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 
@@ -23,20 +24,23 @@ class Cloud:
         self.secrets: dict[str, list[bytes]] = {}
         self.objects: dict[str, bytes] = {}
         self.changed = threading.Condition()
-        self.denies = False  # what a machine asks for before its roles are known
+        self.tokens = 0  # how many were asked for
+        self.denies = False  # what a machine asks for, as before its roles are known
         self.waiting = 0  # those who asked to be answered when a value changes
         cloud = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                self.answer(*cloud.get(self.path, dict(self.headers)))
+                self.answer(*cloud.get(self.path, self.headers))
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                self.answer(*cloud.post(self.path, dict(self.headers), body))
+                self.answer(*cloud.post(self.path, self.headers, body))
 
             def answer(self, status: int, body: bytes) -> None:
                 self.send_response(status)
+                self.send_header("Metadata-Flavor", "Google")
+                self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -76,8 +80,10 @@ class Cloud:
     def secret(self, name: str) -> str:
         return self.secrets[name][-1].decode()
 
-    def get(self, path: str, headers: dict[str, str]) -> tuple[int, bytes]:
+    def get(self, path: str, headers: Message) -> tuple[int, bytes]:
         place, _, query = path.partition("?")
+        if place == "/":  # asked to find out whether there is a metadata server
+            return 200, b""
         if place.startswith("/computeMetadata/v1/"):
             return self._metadata(place.removeprefix("/computeMetadata/v1/"), query, headers)
         if headers.get("Authorization") != f"Bearer {TOKEN}":
@@ -92,18 +98,20 @@ class Cloud:
             return 404, b""
         return 200, json.dumps({"payload": {"data": base64.b64encode(versions[-1]).decode()}}).encode()
 
-    def post(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+    def post(self, path: str, headers: Message, body: bytes) -> tuple[int, bytes]:
         if headers.get("Authorization") != f"Bearer {TOKEN}":
             return 401, b""
         value = base64.b64decode(json.loads(body)["payload"]["data"])
         self.secrets.setdefault(self._secret_name(path, ":addVersion"), []).append(value)
         return 200, b"{}"
 
-    def _metadata(self, path: str, query: str, headers: dict[str, str]) -> tuple[int, bytes]:
+    def _metadata(self, path: str, query: str, headers: Message) -> tuple[int, bytes]:
         if headers.get("Metadata-Flavor") != "Google":
             return 403, b""
-        if path == "instance/service-accounts/default/token":
-            return 200, json.dumps({"access_token": TOKEN, "expires_in": 3600}).encode()
+        if path.startswith("instance/service-accounts/") and path.endswith("/token"):
+            self.tokens += 1
+            answer = json.dumps({"access_token": TOKEN, "expires_in": 3600}).encode()
+            return (403, b"") if self.denies else (200, answer)
         with self.changed:
             if "wait_for_change=true" in query:
                 self.waiting += 1
