@@ -20,7 +20,6 @@ from transfers import redis_login
 from transfers.links import Links
 from transfers.nudge import nudge, queue_name
 
-
 ACCOUNT = "node@example.org"
 
 
