@@ -65,7 +65,8 @@ def upgrade(
         fleet.update(names)
         if not _until(partial(_at, client, names, release), patience.back, patience.pause):
             raise CloudError(
-                f"{', '.join(names)} did not come back with {release} in {patience.back:.0f} s; they stay drained"
+                f"{', '.join(names)} did not come back with {release} in {patience.back:.0f} s; they stay "
+                "drained until `fdist nodes enable`"
             )
         for name in ours:
             client.enable(name)
