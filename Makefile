@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench bench-fleet bench-pages bench-recorder scheduling screenshots lint format clean
+.PHONY: help setup demo deploy destroy package upgrade test bench bench-fleet bench-pages bench-recorder scheduling screenshots lint lint-terraform format clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,11 +49,32 @@ scheduling: $(READY) ## the tables of docs/scheduling.md: how near the scheduler
 screenshots: $(READY) ## docs/images anew: the pages of a real fleet in the middle of its work (needs Debian's chromium)
 	@$(BIN)/python -m tests.pages.screenshots $(ARGS)
 
+package: $(READY) ## one archive with the project and all that it needs, for machines in the cloud
+	@$(BIN)/python -m fdist_site.cloud.package $(ARGS)
+
+CLOUD = --project "$(PROJECT)" $(if $(NUM_SERVERS),--num-servers "$(NUM_SERVERS)") $(if $(NAME),--name "$(NAME)") \
+	$(if $(REGION),--region "$(REGION)") $(if $(ZONES),--zones "$(ZONES)") $(if $(TFVARS),--var-file "$(TFVARS)") \
+	$(if $(IMAGE_PYTHON),--python "$(IMAGE_PYTHON)") $(if $(PACKAGE),--package "$(PACKAGE)") $(if $(PATIENCE),--patience "$(PATIENCE)") $(if $(YES),--yes)
+
+deploy: $(READY) ## an installation on Google Cloud: make deploy PROJECT=my-project NUM_SERVERS=3 (see docs/gcp.md)
+	@$(BIN)/python -m fdist_site.cloud.deploy deploy $(CLOUD)
+
+destroy: $(READY) ## remove it: make destroy PROJECT=my-project
+	@$(BIN)/python -m fdist_site.cloud.deploy destroy $(CLOUD)
+
+upgrade: $(READY) ## after deploy: bring agents up to date, drained first (make upgrade PROJECT=my-project BATCH=2)
+	@$(BIN)/python -m fdist_site.cloud.upgrade --project "$(PROJECT)" $(if $(NAME),--name "$(NAME)") \
+		$(if $(BATCH),--batch "$(BATCH)") $(if $(ACTION),--action "$(ACTION)")
+
 lint: $(READY) ## what CI checks beside the tests: style, types, layers
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy fdist_site nodes transfers
 	@$(BIN)/lint-imports
+
+lint-terraform: $(READY) ## terraform/ by its own rules and by checkov's, which finds known mistakes
+	@if command -v terraform >/dev/null; then TF_CLI_CONFIG_FILE=/dev/null terraform fmt -check -recursive -diff terraform; else echo "terraform is not on PATH: its layout is not checked"; fi
+	@$(BIN)/python -m tests.terraform.policy $(ARGS)
 
 format: $(READY) ## lay the code out as ruff likes it
 	@$(BIN)/ruff check --fix .

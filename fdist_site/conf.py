@@ -16,6 +16,7 @@ from nodes.agent.config import AgentConfig, MetricsConfig
 from nodes.labels import NODE_NAME, parse_labels
 from transfers.dataplane.reuse import Reuse
 from transfers.errors import FdistError
+from transfers.redis_login import Login, broker_address
 from transfers.signing import is_public_key, public_key_of
 from transfers.words import parse_rate
 
@@ -111,13 +112,23 @@ def redis_url(environment: Mapping[str, str] | None = None) -> str:
 
 def broker_url(environment: Mapping[str, str] | None = None) -> str:
     """FDIST_BROKER_URL: where nudges travel; the server of REDIS_URL with database 1 unless set."""
-    given = _Reader(environment).text("FDIST_BROKER_URL")
-    if given:
-        return given
-    parts = urlsplit(redis_url(environment))
+    given = _Reader(environment).text("FDIST_BROKER_URL") or _broker_beside(redis_url(environment))
+    return broker_address(given, redis_login(environment))
+
+
+def _broker_beside(url: str) -> str:
+    parts = urlsplit(url)
     if parts.scheme in {"unix", "redis+socket"}:  # the database is in the query there
         return f"redis+socket://{parts.netloc}{parts.path}?virtual_host={BROKER_DATABASE}"
     return urlunsplit((parts.scheme, parts.netloc, f"/{BROKER_DATABASE}", parts.query, ""))
+
+
+def redis_login(environment: Mapping[str, str] | None = None) -> Login:
+    """FDIST_REDIS_LOGIN: url, as the address says; or google, by the machine's identity."""
+    text = _Reader(environment).text("FDIST_REDIS_LOGIN", "url")
+    if text not in get_args(Login):
+        raise ConfError("FDIST_REDIS_LOGIN", f'"{text}" is none of {", ".join(get_args(Login))}')
+    return cast(Login, text)
 
 
 def cell(environment: Mapping[str, str] | None = None) -> str:
@@ -197,6 +208,7 @@ def agent_config(environment: Mapping[str, str] | None = None) -> AgentConfig:
     return AgentConfig(
         redis_url=redis_url(environment),
         broker_url=broker_url(environment),
+        redis_login=redis_login(environment),
         cell=cell(environment),
         name=name,
         data_dir=Path(read.required("FDIST_DATA_DIR")),
@@ -222,6 +234,7 @@ def agent_config(environment: Mapping[str, str] | None = None) -> AgentConfig:
         test_fleet=read.flag("FDIST_TEST_FLEET"),
         log_format=log_format(environment),
         metrics=metrics(environment),
+        release=read.text("FDIST_RELEASE"),
     )
 
 

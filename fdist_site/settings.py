@@ -40,6 +40,7 @@ FDIST_LINK_RATE: int | None = conf.link_rate()
 # --- what fdist speaks to
 REDIS_URL: str = conf.redis_url()
 FDIST_BROKER_URL: str = conf.broker_url()
+FDIST_REDIS_LOGIN = conf.redis_login()
 FDIST_CELL: str = conf.cell()
 FDIST_SIGNING_KEY: str = env.str("FDIST_SIGNING_KEY", "") or local_secret(STATE_DIR / "signing_key")
 FDIST_CELERY_FACTORY = "fdist_site.celery.make_app"

@@ -6,15 +6,18 @@ commands costs a third of an agent's start. The options are those of every agent
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from fdist_site.celery import agent_app
+from nodes.agent.bootstep import stop_running_agent
 from nodes.agent.command_line import TASK_THREADS
 from transfers.nudge import queue_name
 
 
 def main(node: str) -> int:
-    """Work until SIGTERM; gives the exit status."""
+    """Work until SIGTERM; gives the exit status. After SIGUSR2 nothing new begins, and what is here is served on."""
+    signal.signal(signal.SIGUSR2, lambda *_: stop_running_agent())
     worker = agent_app.Worker(
         hostname=node,
         queues=[queue_name(node)],

@@ -17,6 +17,7 @@ from redis.retry import Retry
 
 from transfers.errors import PlanError
 from transfers.nudge import nudge
+from transfers.redis_login import Login, connection_options
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -31,11 +32,14 @@ ANSWER_TIMEOUT = 15
 class Links:
     """One cell's Redis, broker and bucket. Safe to share between threads: each part is, once made."""
 
-    def __init__(self, redis_url: str, broker_url: str, cell: str, gcs_project: str = "") -> None:
+    def __init__(
+        self, redis_url: str, broker_url: str, cell: str, gcs_project: str = "", redis_login: Login = "url"
+    ) -> None:
         self.redis_url = redis_url
         self.broker_url = broker_url
         self.cell = cell
         self.gcs_project = gcs_project
+        self.redis_login = redis_login
 
     @cached_property
     def redis(self) -> redis.Redis:
@@ -46,6 +50,7 @@ class Links:
             socket_timeout=ANSWER_TIMEOUT,
             socket_connect_timeout=CONNECT_TIMEOUT,
             health_check_interval=15,
+            **connection_options(self.redis_login),
         )
 
     @cached_property
@@ -80,10 +85,16 @@ class Links:
 
 
 @cache
-def _links(redis_url: str, broker_url: str, cell: str, gcs_project: str) -> Links:
-    return Links(redis_url, broker_url, cell, gcs_project)
+def _links(redis_url: str, broker_url: str, cell: str, gcs_project: str, redis_login: Login) -> Links:
+    return Links(redis_url, broker_url, cell, gcs_project, redis_login)
 
 
 def get_links() -> Links:
     """The links of this installation; one for the whole process."""
-    return _links(settings.REDIS_URL, settings.FDIST_BROKER_URL, settings.FDIST_CELL, settings.GCS_PROJECT)
+    return _links(
+        settings.REDIS_URL,
+        settings.FDIST_BROKER_URL,
+        settings.FDIST_CELL,
+        settings.GCS_PROJECT,
+        settings.FDIST_REDIS_LOGIN,
+    )

@@ -82,7 +82,7 @@ class Agent:
             moved=self._server_moved,
         )
         self.metrics = _metrics(config)
-        self.redis = connect(config.redis_url)
+        self.redis = connect(config.redis_url, config.redis_login)
         self._clock = RedisClock(self.redis)
         self.scheduler = Scheduler(self.redis, config.cell, clock=self._clock)
         self.session = Session(self.scheduler, self._describe, config.enrolment_key)
@@ -299,7 +299,7 @@ class Agent:
             upload_slots=self.caps["upload_slots"],
             download_slots=self.caps["download_slots"],
             gcs_slots=self.caps["gcs_slots"],
-            version=VERSION,
+            version=self.config.release or VERSION,
         )
 
     def _measure(self, epoch: int) -> Heartbeat:

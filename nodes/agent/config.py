@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from transfers.dataplane.reuse import Reuse
+from transfers.redis_login import Login
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class AgentConfig:
     coordinator_keys: public keys, by one of which a plan has to be signed; with none, plans are taken as they are.
     test_fleet: whether it obeys orders to break (nodes.agent.chaos).
     shard_port: 0 lets the system choose. idle_seconds: how long a drain stays parked before it ends.
+    release: what it says that it runs, the version of the code unless given.
     quota: bytes of all jobs together, None for no limit; beyond it jobs are evicted. reuse: see transfers.dataplane.
     """
 
@@ -35,6 +37,7 @@ class AgentConfig:
     name: str
     data_dir: Path
     enrolment_key: str = field(repr=False)
+    redis_login: Login = "url"
     coordinator_keys: tuple[str, ...] = ()
     listen_host: str = "127.0.0.1"
     advertise_host: str = "127.0.0.1"
@@ -56,3 +59,4 @@ class AgentConfig:
     test_fleet: bool = False
     log_format: str = "line"
     metrics: MetricsConfig | None = None
+    release: str = ""

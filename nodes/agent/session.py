@@ -10,6 +10,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from transfers.redis_login import Login, connection_options
 from transfers.scheduler import Scheduler
 from transfers.scheduler.types import NodeInfo, Registration
 
@@ -19,7 +20,7 @@ CONNECT_TIMEOUT = 3.0
 POOL_TIMEOUT = 20.0
 
 
-def connect(url: str) -> redis.Redis:
+def connect(url: str, login: Login = "url") -> redis.Redis:
     """A client that never repeats a call by itself: who repeats a script does so knowingly, with its request id."""
     pool = redis.BlockingConnectionPool.from_url(
         url,
@@ -29,6 +30,7 @@ def connect(url: str) -> redis.Redis:
         socket_timeout=SOCKET_TIMEOUT,
         socket_connect_timeout=CONNECT_TIMEOUT,
         socket_keepalive=True,
+        **connection_options(login),
     )
     return redis.Redis(connection_pool=pool)
 

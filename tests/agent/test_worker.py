@@ -209,3 +209,28 @@ def make_broker_client(server: RedisServer):  # type: ignore[no-untyped-def]
     import redis
 
     return redis.Redis.from_url(server.broker_url)
+
+
+def test_a_node_that_is_about_to_go_begins_nothing_and_serves_on(workers: Workers) -> None:
+    first = workers.start("first")
+    workers.start("second", FDIST_GCS_SLOTS="0")
+    workers.wait_registered("first", "second")
+    fleet = workers.fleet
+    payload = fleet.payload({"model": 6 * MB})
+    job = fleet.submit(payload, ["first"])
+    nudge(workers.app, job, ["first"])
+    fleet.wait_state(job, "complete")
+
+    first.send(signal.SIGUSR2)
+    fleet.scheduler.enrol(job, ["second"])
+    nudge(workers.app, job, ["second"])
+    wait_until(lambda: fleet.held(job, "second") == 6, 30, "the shards that only the first node has")
+
+    late = fleet.submit(fleet.payload({"model": 2 * MB}, seed=2), ["first", "third"], destination="models/m2")
+    workers.start("third")
+    workers.wait_registered("first", "third")
+    nudge(workers.app, late, ["first", "third"])
+    wait_until(lambda: fleet.held(late, "third") == 2, 30, "the third node to have the second job")
+    assert fleet.held(late, "first") == 0
+    workers.group.stop("first")
+    assert "first" not in workers.live()

@@ -223,6 +223,10 @@ class Fdist:
         """Has a node of a test fleet "kill", "slow" or "corrupt" itself. Raises Conflict on any other fleet."""
         self._http.post(f"nodes/{name}/chaos/", {"act": act, **details})
 
+    def moving(self, *, node: str = "") -> Iterator[Mapping[str, Any]]:
+        """What is under way at this moment. node: only what it receives or sends."""
+        yield from self._http.rows("transfers/active/", **({"node": node} if node else {}))
+
     def cell(self) -> Mapping[str, Any]:
         """The cell at a glance: nodes, jobs, rates, and whether the coordinator does its work."""
         answer: Mapping[str, Any] = self._http.get("cell/")

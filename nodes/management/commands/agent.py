@@ -40,7 +40,8 @@ makes one), and STORAGE_EMULATOR_HOST for a bucket that is not Google's.
 
 The command turns into a Celery worker that reads the queue of this node alone; a second process, the shard server,
 sends shards to other nodes and ends with it. SIGTERM lets it leave in good order: it says goodbye, so that others stop
-counting on it at once. What it has received stays, and is proven and used when it starts again.
+counting on it at once. What it has received stays, and is proven and used when it starts again. After SIGUSR2 it begins
+nothing new and serves on, for as long as its machine is about to go.
 
 Example:
   FDIST_ENROLMENT_KEY=fdk_... REDIS_URL=rediss://cache:6379/0 \\

@@ -67,4 +67,10 @@ as long as nothing fails."""
 
 
 def make_links() -> Links:
-    return Links(settings.REDIS_URL, settings.FDIST_BROKER_URL, settings.FDIST_CELL, settings.GCS_PROJECT)
+    return Links(
+        settings.REDIS_URL,
+        settings.FDIST_BROKER_URL,
+        settings.FDIST_CELL,
+        settings.GCS_PROJECT,
+        settings.FDIST_REDIS_LOGIN,
+    )

@@ -1,0 +1,46 @@
+# Alerts: the same rules as Prometheus has (docs/grafana/alerts.yml), asked of Cloud Monitoring, into which the Ops Agent
+# brings the coordinator's and the workers' metrics.
+
+locals {
+  rules = { for rule in flatten([for group in yamldecode(var.rules).groups : group.rules]) : rule.alert => rule }
+  severities = {
+    critical = "CRITICAL"
+    warning  = "ERROR"
+    info     = "WARNING"
+  }
+}
+
+resource "google_monitoring_notification_channel" "email" {
+  for_each = toset(var.emails)
+
+  display_name = "${var.name}: ${each.value}"
+  type         = "email"
+  labels       = { email_address = each.value }
+}
+
+resource "google_monitoring_alert_policy" "rule" {
+  for_each = local.rules
+
+  display_name          = "${var.name}: ${each.key}"
+  combiner              = "OR"
+  severity              = local.severities[each.value.labels.severity]
+  notification_channels = values(google_monitoring_notification_channel.email)[*].name
+
+  conditions {
+    display_name = each.key
+
+    condition_prometheus_query_language {
+      query                     = each.value.expr
+      duration                  = { "1m" = "60s", "5m" = "300s", "10m" = "600s" }[try(each.value.for, "1m")]
+      evaluation_interval       = "60s"
+      alert_rule                = each.key
+      rule_group                = var.name
+      disable_metric_validation = true # a metric is there once the first machine has reported it
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = each.value.annotations.description
+  }
+}

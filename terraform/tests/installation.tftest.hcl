@@ -1,0 +1,47 @@
+# What is made of the inputs, where a plan can tell.
+
+variables {
+  project           = "example-project"
+  package           = "fdist-0.1.0-0123456789ab.tar.gz"
+  database_password = "a-password-for-tests-that-is-long-enough"
+}
+
+run "a_bucket_is_made_unless_one_is_named" {
+  command = plan
+
+  assert {
+    condition     = output.bucket == "fdist-weights-example-project"
+    error_message = "the bucket is ${output.bucket}"
+  }
+}
+
+run "an_existing_bucket_is_used_as_it_is" {
+  command = plan
+  variables {
+    bucket = "example-weights"
+  }
+
+  assert {
+    condition     = output.bucket == "example-weights"
+    error_message = "the bucket is ${output.bucket}"
+  }
+}
+
+run "the_tunnel_is_a_command_that_can_be_pasted" {
+  command = plan
+  variables {
+    name   = "llama"
+    region = "europe-west4"
+    zones  = ["europe-west4-a", "europe-west4-b"]
+  }
+
+  assert {
+    condition     = startswith(output.ui_tunnel, "gcloud compute start-iap-tunnel \"$(gcloud compute instance-groups managed list-instances llama-coordinator ")
+    error_message = output.ui_tunnel
+  }
+
+  assert {
+    condition     = endswith(output.ui_tunnel, " 8000 --local-host-port=127.0.0.1:8000 --project=example-project --zone=europe-west4-a")
+    error_message = output.ui_tunnel
+  }
+}
