@@ -12,7 +12,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-_LEAST = 1024 * 1024  # what is smaller costs more to push than to leave
+_LEAST = 128 * 1024  # what is smaller costs more to push than to leave; shards of a small job are of 512 KiB
 _WAITING = 64  # slices; when the disk lags further behind, the kernel's own writeback is at it anyway
 _START_WRITE = 2  # SYNC_FILE_RANGE_WRITE
 

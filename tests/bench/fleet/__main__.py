@@ -22,6 +22,7 @@ from tests.bench.fleet.ours import Ours
 from tests.bench.fleet.rig import Rig, memory_directory
 from tests.bench.fleet.scenario import Result, Scenario, Skipped
 from tests.bench.fleet.scenarios import ALL, NAMES, Bench, shaped
+from transfers.planning.request import DEFAULT_GCS_SLOTS
 
 Method = Callable[[Scenario], Result]
 UNSHAPED = {"loopback": loopback.main, "memory": memory.main}
@@ -96,7 +97,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rate", type=parse_rate, default="100mbit", help="of each link (default: %(default)s)")
     parser.add_argument("--repeat", type=int, default=1, help="runs of each method, but for the plain download")
     parser.add_argument("--methods", nargs="+", choices=ALL, help="only these")
-    parser.add_argument("--gcs-slots", type=int, default=8, help="reads from the bucket at once (default: %(default)s)")
+    parser.add_argument(
+        "--gcs-slots",
+        type=int,
+        default=DEFAULT_GCS_SLOTS,
+        help="reads from the bucket at once (default: %(default)s, as of a job)",
+    )
     parser.add_argument("--slots", type=int, help="upload and download slots of a node; its defaults unless given")
     parser.add_argument("--shard-size", type=int, help="bytes; chosen by the plan unless given")
     return parser
