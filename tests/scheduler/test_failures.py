@@ -110,7 +110,8 @@ def test_after_a_flush_nothing_that_is_held_moves_again(cell: Cell) -> None:
     assert cell.scheduler.rarity(JOB) == [3] * 6
 
 
-def test_a_bad_first_read_is_found_by_reading_the_suspects_again(cell: Cell) -> None:
+def bad_first_read(cell: Cell) -> None:
+    """The one shard, which is 1000, was read as 666: "a" and "b" hold that."""
     cell.nodes("a", "b")
     cell.job(["a", "b"], shards=1)
     cell.holds("a")
@@ -119,6 +120,10 @@ def test_a_bad_first_read_is_found_by_reading_the_suspects_again(cell: Cell) -> 
     cell.next("a", Report(lease.lease, "ok", 666, bytes=10), want=0)
     [copy] = cell.next("b").assignments
     cell.next("b", Report(copy.lease, "ok", 666, bytes=10), want=0)
+
+
+def test_a_bad_first_read_is_found_by_reading_the_suspects_again(cell: Cell) -> None:
+    bad_first_read(cell)
     assert cell.scheduler.dispute(JOB, "b", cell.epochs["b"], 0, [0], {0: 666}).state == "confirming"
     [confirm] = cell.next("b").assignments
     assert confirm.confirm and confirm.source == GCS and confirm.digest is None
@@ -130,14 +135,7 @@ def test_a_bad_first_read_is_found_by_reading_the_suspects_again(cell: Cell) -> 
 
 
 def test_a_node_that_has_not_dropped_its_wrong_copy_yet_starts_no_second_dispute(cell: Cell) -> None:
-    cell.nodes("a", "b")
-    cell.job(["a", "b"], shards=1)
-    cell.holds("a")
-    cell.holds("b")
-    [lease] = cell.next("a").assignments
-    cell.next("a", Report(lease.lease, "ok", 666, bytes=10), want=0)
-    [copy] = cell.next("b").assignments
-    cell.next("b", Report(copy.lease, "ok", 666, bytes=10), want=0)
+    bad_first_read(cell)
     cell.scheduler.dispute(JOB, "b", cell.epochs["b"], 0, [0], {0: 666})
     cell.end("b", cell.next("b").assignments[0])  # read again: it is 1000
     late = cell.scheduler.dispute(JOB, "a", cell.epochs["a"], 0, [0], {0: 666})

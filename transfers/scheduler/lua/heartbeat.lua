@@ -26,12 +26,13 @@ for lease, bytes in pairs(beat.progress) do
   if not l then
     cancelled[#cancelled + 1] = lease
   else
+    local j = load_job(l.job)
     if bytes > l.bytes then
-      l.bytes, l.expires = bytes, NOW + load_job(l.job).lease_ms
+      l.bytes, l.expires = bytes, NOW + j.lease_ms
       change(n, 'takes', n.takes)
     end
-    learn_early(load_job(l.job), l)
-    if rescue(load_job(l.job), l) then
+    learn_early(j, l)
+    if rescue(j, l) then
       cancelled[#cancelled + 1] = lease
     end
   end

@@ -38,11 +38,9 @@ end
 -- A node that holds shard s, or else is receiving it, and can forward it to i: whole or not. There may be one when a node
 -- further down was the first of the chain to be ready, and began with the bucket: what it reads is not read again.
 local function giver_of(j, i, s)
-  write_up()
   for _, part in ipairs({ ':hold:', ':got:' }) do
-    for _, src in ipairs(some_bits(both(j.key .. part .. s, P .. 'up'), 4)) do
-      src = tostring(src)
-      if src ~= i and not avoided(j, src, i) and job_lets_send(j, src) then
+    for _, src in ipairs(idle_among(j.key .. part .. s, 4)) do
+      if can_give(j, src, i) then
         return src, part == ':hold:' and '' or 'cut_through'
       end
     end

@@ -23,6 +23,16 @@ function write_up()
 end
 at_end[#at_end + 1] = write_up
 
+-- Up to `limit` of the nodes in a bitmap (a key) that can serve now.
+function idle_among(bitmap, limit)
+  write_up()
+  local found = some_bits(both(bitmap, P .. 'up'), limit)
+  for k, i in ipairs(found) do
+    found[k] = tostring(i)
+  end
+  return found
+end
+
 local function move(pool, i, place)
   local was = pool.place[i]
   if was == place then

@@ -35,9 +35,7 @@ local function seek(j, i, kind)
       local s = rare[1]
       if has_bit(need, s) then
         attempt(j)
-        write_up()
-        for _, src in ipairs(some_bits(both(j.hold .. s, P .. 'up'), HOLDERS_TRIED)) do
-          src = tostring(src)
+        for _, src in ipairs(idle_among(j.hold .. s, HOLDERS_TRIED)) do
           if load_node(src).place == kind and can_give(j, src, i) then
             return s, src
           end

@@ -18,14 +18,16 @@ end
 
 -- An idle node at the usual rate that has the shard.
 local function better_source(j, l)
-  write_up()
-  for _, src in ipairs(some_bits(both(j.hold .. l.shard, P .. 'up'), LOOKED_AT)) do
-    src = tostring(src)
+  for _, src in ipairs(idle_among(j.hold .. l.shard, LOOKED_AT)) do
     if src ~= l.src and not is_slow(load_node(src)) and can_give(j, src, l.dst) then
       return src
     end
   end
   return nil
+end
+
+local function break_off(l)
+  fail_lease(l.id, 'failed', 'late', l.bytes, NOW - l.started, false)
 end
 
 -- Break l off if that helps. Gives whether it did; the receiver has to be told.
@@ -39,7 +41,7 @@ function rescue(j, l)
       return false
     end
     change_job(j, 'wasted', wasted)
-    fail_lease(l.id, 'failed', 'late', l.bytes, NOW - l.started, false)
+    break_off(l)
     bucket_changed(j.id)
     return true
   end
@@ -48,7 +50,7 @@ function rescue(j, l)
   if not src then
     return false
   end
-  fail_lease(l.id, 'failed', 'late', l.bytes, NOW - l.started, false)
+  break_off(l)
   if takes(j, l.dst, src) then
     because = 'late'
     deliver(l.dst, grant(j, l.dst, l.shard, src, ''))
