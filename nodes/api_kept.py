@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -65,7 +64,7 @@ def kept_rows(told: Inventory | None) -> list[dict[str, Any]]:
             "size": kept.size,
             "pinned": kept.pinned,
             "whole": kept.whole,
-            "wanted_at": datetime.fromtimestamp(kept.wanted_at, UTC) if kept.wanted_at else None,
+            "wanted_at": kept.wanted,
             "eviction": order.get(job),
         }
         for job, kept in ((job, told.jobs[job]) for job in (*order, *stay))

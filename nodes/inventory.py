@@ -10,6 +10,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import redis
@@ -32,6 +33,10 @@ class Kept:
     whole: bool
     wanted_at: float = 0.0
     evictable: bool = False
+
+    @property
+    def wanted(self) -> datetime | None:
+        return datetime.fromtimestamp(self.wanted_at, UTC) if self.wanted_at else None
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,10 @@ class Inventory:
         """The jobs that make room when another needs it, the one that goes first first."""
         may_go = [job for job, kept in self.jobs.items() if kept.evictable]
         return sorted(may_go, key=lambda job: self.jobs[job].wanted_at)
+
+    def next_to_go(self) -> list[uuid.UUID]:
+        """The same, of what can be a job of the record."""
+        return [uuid.UUID(hex=job) for job in self.eviction_order() if is_job(job)]
 
 
 def is_job(job: str) -> bool:

@@ -7,12 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 import redis
 
 from nodes import inventory
-from nodes.inventory import is_job
 from nodes.labels import matches
 from nodes.models import Node
 from transfers.errors import PlanError
@@ -195,11 +193,10 @@ def _evictable_jobs(links: Links, names: list[str]) -> dict[str, list[Freed]]:
         told = inventory.read_all(links.redis, links.cell)
     except redis.RedisError:
         return {}
-    orders = {name: [job for job in told[name].eviction_order() if is_job(job)] for name in names if name in told}
-    wanted = {UUID(hex=job) for order in orders.values() for job in order}
-    jobs = {pk.hex: job for pk, job in Job.objects.only("id", "name", "source").in_bulk(wanted).items()}
+    orders = {name: told[name].next_to_go() for name in names if name in told}
+    jobs = Job.objects.only("id", "name", "source").in_bulk({job for order in orders.values() for job in order})
     return {
-        name: [Freed(job, str(jobs[job]), told[name].jobs[job].size) for job in order if job in jobs]
+        name: [Freed(job.hex, str(jobs[job]), told[name].jobs[job.hex].size) for job in order if job in jobs]
         for name, order in orders.items()
     }
 

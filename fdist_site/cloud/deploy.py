@@ -11,8 +11,8 @@ import secrets
 import sys
 from pathlib import Path
 
-from fdist_site.cloud.package import make_package
-from fdist_site.cloud.tools import PROJECT_ROOT, CloudError, Target, Terraform, ask, make_state_bucket, require
+from fdist_site.cloud.package import PACKAGES, PYTHON, make_package
+from fdist_site.cloud.tools import CloudError, Target, Terraform, ask, make_state_bucket, require, say
 from fdist_site.cloud.tunnel import Tunnel
 from fdist_site.cloud.waiting import Health, look, wait_healthy
 from transfers.errors import FdistError
@@ -20,10 +20,6 @@ from transfers.errors import FdistError
 DEFAULT_REGION = "us-central1"
 NO_PACKAGE = "fdist-0.0.0-000000000000.tar.gz"  # what is destroyed needs none
 MOST_SERVERS = 2000
-
-
-def say(text: str) -> None:
-    print(text, flush=True)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--region", default="", help=f"default {DEFAULT_REGION} [REGION]")
     found.add_argument("--zones", default="", help="with commas between [ZONES]")
     found.add_argument("--var-file", type=Path, action="append", default=[], help="of further variables [TFVARS]")
-    found.add_argument("--python", default="3.11", help="version of Python of the machines' image [IMAGE_PYTHON]")
+    found.add_argument("--python", default=PYTHON, help="version of Python of the machines' image [IMAGE_PYTHON]")
     found.add_argument("--package", type=Path, help="an archive of `make package`, instead of a new one [PACKAGE]")
     found.add_argument("--patience", type=float, default=1800, help="seconds to wait for the workers [PATIENCE]")
     found.add_argument("--yes", action="store_true", help="do it without asking [YES=1]")
@@ -68,7 +64,7 @@ def deploy(options: argparse.Namespace, target: Target) -> None:
     package = options.package
     if package is None:
         say("packing the project")
-        package = make_package(PROJECT_ROOT / ".fdist" / "packages", options.python)
+        package = make_package(PACKAGES, options.python)
     wanted = variables(options, str(package.resolve()))
     make_state_bucket(target, wanted.get("region", DEFAULT_REGION))
     terraform = Terraform(target)

@@ -26,9 +26,9 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from fdist_site.cloud.tools import PROJECT_ROOT
 from transfers.errors import FdistError
 
-PROJECT = Path(__file__).resolve().parents[2]
 CONTENT = (
     "manage.py",
     "pyproject.toml",
@@ -39,6 +39,7 @@ CONTENT = (
     "templates",
     "terraform/scripts",
 )
+PACKAGES = PROJECT_ROOT / ".fdist" / "packages"
 PYTHON = "3.11"  # that of Debian 12
 PLATFORM = "x86_64-manylinux_2_28"
 NEVER_READ = {".pyc", ".pyi", ".po", ".pxd", ".pyx"}  # a quarter of the files of our dependencies
@@ -55,7 +56,7 @@ def make_package(folder: Path, python: str = PYTHON) -> Path:
         dependencies = Path(temporary) / "site-packages"
         _install(dependencies, python)
         data = _archive(dependencies, python)
-    version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
+    version = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]["version"]
     path = folder / f"fdist-{version}-{hashlib.sha256(data).hexdigest()[:12]}.tar.gz"
     folder.mkdir(parents=True, exist_ok=True)
     if not path.exists():
@@ -67,8 +68,8 @@ def make_package(folder: Path, python: str = PYTHON) -> Path:
 
 def locked_requirements() -> str:
     """The part of requirements.lock that fdist needs to run, with its hashes."""
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    lock = (PROJECT / "requirements.lock").read_text()
+    project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]
+    lock = (PROJECT_ROOT / "requirements.lock").read_text()
     entries: dict[str, str] = {}
     for match in LOCKED.finditer(lock):  # a package has several entries where versions of Python differ
         name = canonicalize_name(match[1])
@@ -129,7 +130,7 @@ def _archive(dependencies: Path, python: str) -> bytes:
 
 def _project_files() -> Iterator[tuple[str, Path]]:
     for each in CONTENT:
-        path = PROJECT / each
+        path = PROJECT_ROOT / each
         if path.is_dir():
             yield from _files(path, each)
         else:
@@ -151,7 +152,7 @@ def _add(archive: tarfile.TarFile, name: str, data: bytes, program: bool = False
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make package", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("folder", nargs="?", type=Path, default=PROJECT / ".fdist" / "packages", help="where it goes")
+    parser.add_argument("folder", nargs="?", type=Path, default=PACKAGES, help="where it goes")
     parser.add_argument("--python", default=PYTHON, help=f"version of Python of the machines (default {PYTHON})")
     options = parser.parse_args()
     try:

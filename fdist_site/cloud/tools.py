@@ -20,6 +20,10 @@ PROJECT_ID = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
 NAME = re.compile(r"[a-z][a-z0-9-]{1,14}[a-z0-9]")
 
 
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
 class CloudError(FdistError):
     """Something of the cloud could not be done; the message says what and what to do."""
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fdist_site.cloud.rolling import upgrade
-from fdist_site.cloud.tools import CloudError, Target, Terraform, ask, require
+from fdist_site.cloud.tools import CloudError, Target, Terraform, ask, require, say
 from fdist_site.cloud.tunnel import Tunnel
 from transfers.client import Fdist
 from transfers.errors import FdistError
@@ -36,10 +36,6 @@ class InstanceGroup:
             *(f"--project={self.project}", f"--region={self.region}", f"--instances={','.join(names)}"),
             *(f"--minimal-action={self.action}", f"--most-disruptive-allowed-action={self.action}"),
         )
-
-
-def say(text: str) -> None:
-    print(text, flush=True)
 
 
 def run(options: argparse.Namespace, token: str) -> int:

@@ -20,7 +20,6 @@ from transfers.coordinator.leader import is_led
 from transfers.coordinator.parts import PARTS
 from transfers.links import Links, get_links
 from transfers.models import Job
-from transfers.totals import read_totals
 
 
 class CellSerializer(serializers.Serializer[Any]):
@@ -47,14 +46,13 @@ class Cell(APIView):
     def get(self, request: Request, **kwargs: Any) -> Response:
         """Nodes, jobs, rates, and whether the coordinator does its work."""
         links = get_links()
-        totals = read_totals(links)
         return Response(
             {
                 "name": settings.FDIST_CELL,
                 "nodes": _by_state(Node.objects.filter(cell=settings.FDIST_CELL)),
                 "jobs": _by_state(Job.objects.filter(cell=settings.FDIST_CELL)),
                 "transfers": links.scheduler.overview()["transfers"],
-                **asdict(totals),
+                **asdict(links.scheduler.up_totals()),
                 "recorder_seconds_behind": _behind(links),
                 "coordinator": {part: is_led(links.redis, links.cell, part) for part in PARTS},
                 "test_fleet": settings.TEST_FLEET,

@@ -26,7 +26,7 @@ from transfers.links import Links
 from transfers.logs import about
 from transfers.models import FINAL_STATES, Job, JobNode, JobNodeState, JobState
 from transfers.publishing import publish
-from transfers.scheduler.types import JobNodeView, NodeView
+from transfers.scheduler.types import UP, JobNodeView, NodeView
 from transfers.submission import enlist
 from transfers.words import size_text
 
@@ -55,9 +55,7 @@ class Planner:
         scheduler.set_enrolment_keys(list(EnrolmentKey.objects.valid().values_list("digest", flat=True)))
         views = scheduler.nodes()
         self._keep_draining(views)
-        keep_caps(
-            self.links.cell, {view.name: view.epoch for view in views if view.state in ("live", "draining")}, scheduler
-        )
+        keep_caps(self.links.cell, {view.name: view.epoch for view in views if view.state in UP}, scheduler)
         mirror_nodes(self.links.cell, views)
         jobs = list(Job.objects.open().filter(cell=self.links.cell))
         known = set(scheduler.jobs())
@@ -71,7 +69,7 @@ class Planner:
         if due:
             self.stock.take(
                 inventory.read_all(self.links.redis, self.links.cell),
-                {view.name for view in views if view.state in ("live", "draining")},
+                {view.name for view in views if view.state in UP},
             )
             self._clear(known, {job.id.hex for job in jobs})
             self.reconciled = self.clock()
@@ -129,7 +127,7 @@ class Planner:
         self._enrol_missing(job, {node.node for node in found})
         reconcile(job, self.links.scheduler.job(job.id.hex), found)
         if job.state == JobState.RUNNING:
-            self._nudge_quiet(job, found, {view.name for view in views if view.state in ("live", "draining")})
+            self._nudge_quiet(job, found, {view.name for view in views if view.state in UP})
 
     def _enrol_missing(self, job: Job, enrolled: set[str]) -> None:
         """Nodes on the record's list whose enrolment did not reach the scheduler, for example as Redis went away."""

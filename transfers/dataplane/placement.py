@@ -133,14 +133,14 @@ def take_back(folder: JobFolder, state: ShardState, file: int) -> bool:
             final = folder.final_path(file)
             if final.stat().st_size != folder.layout.files[file].size:
                 return False
+            part = folder.part_path(file)
             if final.stat().st_nlink > 1:  # repaired as it is, it would change under the jobs that share it
-                part = folder.part_path(file)
                 draft = part.with_name(f"{part.name}.new")  # whoever reads the file meanwhile must not meet half a copy
                 shutil.copyfile(final, draft)
                 draft.rename(part)
                 final.unlink()
             else:
-                final.rename(folder.part_path(file))
+                final.rename(part)
         except FileNotFoundError:
             return False
         finally:

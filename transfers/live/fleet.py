@@ -15,9 +15,7 @@ from transfers.links import Links
 from transfers.live.picture import elapsed, shown_state
 from transfers.live.readings import Readings
 from transfers.models import OPEN_STATES, Job, JobNode, JobNodeState, JobState
-from transfers.scheduler.types import GCS, JobView
-
-UP = ("live", "draining")
+from transfers.scheduler.types import GCS, UP, JobView
 
 
 @dataclass(frozen=True)

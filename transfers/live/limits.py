@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from transfers.scheduler.types import JobView, LeaseView, NodeView
+from transfers.scheduler.types import UP, JobView, LeaseView, NodeView
 from transfers.words import count, rate_text
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ FEW_LEFT = 0.2  # where at most this part of the nodes is not done, the others w
 IDLE = 0.2  # this part of the nodes with nothing to do, though they need something
 WHOLE = 0.5  # this part of the transfers has all its bytes, and is not yet checked and written
 KEPT = 0.998  # of the best rate seen, from one look to the next: half of it after six minutes
-UP = ("live", "draining")
 OPEN = ("moving", "waiting", "ready", "enrolled")
 
 

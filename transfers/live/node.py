@@ -21,10 +21,9 @@ from nodes.models import Node
 from transfers.links import Links
 from transfers.live.readings import Readings
 from transfers.models import Job
-from transfers.scheduler.types import LeaseView, NodeView
+from transfers.scheduler.types import UP, LeaseView, NodeView
 
 SHOWN_TRANSFERS = 40
-UP = ("live", "draining")
 
 
 def read_node(links: Links, name: str, readings: Readings) -> dict[str, Any] | None:

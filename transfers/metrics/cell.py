@@ -20,6 +20,7 @@ from transfers.exposition import new_registry
 from transfers.links import Links, get_links
 from transfers.metrics import scheduler_load
 from transfers.models import Job, JobState
+from transfers.scheduler.types import UP
 
 logger = logging.getLogger(__name__)
 MOST_COUNTED_BEHIND = 10_000
@@ -70,7 +71,7 @@ def _states(name: str, what: str, rows: Any, states: Iterable[str]) -> Metric:
 
 def _scheduler(links: Links) -> Iterator[Metric]:
     scheduler = links.scheduler
-    views = [view for view in scheduler.nodes() if view.state in ("live", "draining")]
+    views = [view for view in scheduler.nodes() if view.state in UP]
     overview = scheduler.overview()
     yield _gauge("fdist_transfers_running", "Transfers that have a lease.", overview["transfers"])
     yield _gauge("fdist_bucket_reads_running", "Reads from the bucket.", sum(view.gcs_reads for view in views))

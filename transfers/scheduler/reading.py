@@ -8,7 +8,19 @@ from dataclasses import replace
 from typing import Any, cast
 
 from transfers.scheduler.base import Base, text, texts
-from transfers.scheduler.types import Event, JobNodeView, JobState, JobView, LeaseView, NodeState, NodeView, Topology
+from transfers.scheduler.types import (
+    GCS,
+    UP,
+    Event,
+    JobNodeView,
+    JobState,
+    JobView,
+    LeaseView,
+    NodeState,
+    NodeView,
+    Topology,
+    UpTotals,
+)
 
 WAITS = "nothing that it needs has a free source yet"
 SLOW_MARKS = 2  # lib/rates.lua's MARKED
@@ -200,6 +212,19 @@ class Reading(Base):
                 )
             )
         return out
+
+    def up_totals(self) -> UpTotals:
+        """Cost: three round trips, and 20 us a node: a fifth of what `nodes` takes."""
+        fields = ("rate_gcs", "rate_down", "disk_total", "disk_free")
+        indexes: Any = self._client.hkeys(self._keys("names"))
+        with self._client.pipeline(transaction=False) as pipe:
+            for index in indexes:
+                pipe.hmget(self._keys.node(text(index)), "state", *fields)
+            rows = pipe.execute()
+        up = [[float(value or 0) for value in figures] for state, *figures in rows if state and text(state) in UP]
+        bucket, peers, total, free = (sum(column) for column in zip(*up, strict=True)) if up else (0.0,) * len(fields)
+        reads = sum(lease.source == GCS and not lease.ending for lease in self.leases())
+        return UpTotals(round(bucket), round(peers), int(total), int(free), reads)
 
     def held(self, job: str, node: str) -> bytes:
         """The shards that a node holds, bit i of byte i // 8 counted from the most significant."""

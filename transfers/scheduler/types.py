@@ -14,6 +14,7 @@ Outcome = Literal["ok", "failed", "corrupt", "cancelled", "ending"]
 NodeState = Literal["live", "draining", "dead", "left"]
 JobState = Literal["running", "paused", "complete", "failed", "cancelled"]
 
+UP: tuple[NodeState, ...] = ("live", "draining")
 GCS = ""  # the source of a transfer that reads from the bucket
 
 
@@ -260,3 +261,14 @@ class NodeView:
     version: str = ""
     barred: bool = False  # it sent damaged bytes and serves no more until it registers again
     slow: bool = False
+
+
+@dataclass(frozen=True)
+class UpTotals:
+    """Sums over the nodes that are up. Rates are bytes a second, disks bytes. bucket_reads: under way."""
+
+    rate_from_bucket: int
+    rate_from_peers: int
+    disk_total: int
+    disk_free: int
+    bucket_reads: int

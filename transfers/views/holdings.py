@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from uuid import UUID
+from datetime import datetime
 
 import redis
 from django.db.models import Q
 
 from nodes import inventory
-from nodes.inventory import Inventory, is_job
+from nodes.inventory import Inventory
 from nodes.models import Node
 from transfers.links import get_links
 from transfers.models import Job, JobNode
@@ -57,14 +56,10 @@ def holdings(node: Node) -> Holdings:
 
 def going(told: Inventory) -> list[Going]:
     """What would be evicted first, of what the record knows."""
-    order = [UUID(hex=job) for job in told.eviction_order() if is_job(job)][:SHOWN_GOING]
+    order = told.next_to_go()[:SHOWN_GOING]
     jobs = Job.objects.only("id", "name", "source").in_bulk(order) if order else {}
     kept = {job: told.jobs[job.hex] for job in order}
-    return [
-        Going(jobs[job], kept[job].size, datetime.fromtimestamp(at, UTC) if (at := kept[job].wanted_at) else None)
-        for job in order
-        if job in jobs
-    ]
+    return [Going(jobs[job], kept[job].size, kept[job].wanted) for job in order if job in jobs]
 
 
 def last_word(node: Node) -> Inventory | None:
