@@ -40,11 +40,23 @@ class Kept:
 
 
 @dataclass(frozen=True)
+class Linked:
+    """A link `current` on a node. job: whose files it names, "" for none that is known there.
+
+    error: why it is not where the coordinator wants it.
+    """
+
+    job: str
+    error: str = ""
+
+
+@dataclass(frozen=True)
 class Inventory:
     """at: when it was taken, in ms of the scheduler's clock. quota: bytes, None for no limit.
 
     used: bytes of all jobs. evictable: bytes of those that make room when another job needs it.
     caps: rates and slots that count by order of the coordinator. evicted: jobs that made room lately.
+    links: by the folder in which it lies, what a link `current` names.
     """
 
     at: int
@@ -54,6 +66,7 @@ class Inventory:
     jobs: Mapping[str, Kept] = field(default_factory=dict)
     caps: Mapping[str, int] = field(default_factory=dict)
     evicted: tuple[str, ...] = ()
+    links: Mapping[str, Linked] = field(default_factory=dict)
 
     def room(self, disk_free: int) -> int:
         """Bytes that a new job may have there, when the disk has so many free."""
@@ -99,4 +112,5 @@ def read(client: redis.Redis, cell: str, node: str) -> Inventory | None:
 def _parse(body: str) -> Inventory:
     raw = json.loads(body)
     jobs = {job: Kept(**kept) for job, kept in raw.pop("jobs").items()}
-    return Inventory(jobs=jobs, evicted=tuple(raw.pop("evicted")), **raw)
+    links = {base: Linked(**linked) for base, linked in raw.pop("links", {}).items()}
+    return Inventory(jobs=jobs, evicted=tuple(raw.pop("evicted")), links=links, **raw)

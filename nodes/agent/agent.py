@@ -20,6 +20,7 @@ from nodes.agent.caps import Caps
 from nodes.agent.chaos import OP as CHAOS
 from nodes.agent.chaos import Chaos
 from nodes.agent.config import AgentConfig
+from nodes.agent.currents import Links
 from nodes.agent.drain import Assigned, Changed, Drain, Registered
 from nodes.agent.inbox import Inbox
 from nodes.agent.job import LocalJob
@@ -98,6 +99,7 @@ class Agent:
         self._movers = ThreadPool("mover")
         keeper = Keeper(self.session, self.store, config.coordinator_keys, self._stopping, self._job_changed)
         self.book = JobBook(self.session, keeper, self._chores)
+        self.links = Links(self.store, self.scheduler, config.name, self._links_changed)
         self.keeping = Keeping(
             self.store,
             config.quota,
@@ -107,6 +109,7 @@ class Agent:
             cell=config.cell,
             node=config.name,
             caps=self.caps.ordered,
+            links=self.links.told,
             clock=self._clock,
         )
         self._bucket = LazyBucket(config.gcs_project, config.gcs_endpoint)
@@ -230,7 +233,11 @@ class Agent:
 
     def _job_changed(self, job: LocalJob) -> None:
         self.keeping.changed(job.id)
+        self.links.soon()
         self.drain_loop.post(Changed())
+
+    def _links_changed(self) -> None:
+        self.keeping.tell_soon()
 
     def _delivered(self, assignments: Sequence[Assignment]) -> None:
         self.drain_loop.post(Assigned(assignments))
@@ -260,6 +267,9 @@ class Agent:
                 self.book.obey(order)
         self.book.want(reply.jobs)
         self.book.retry_late()
+        self.links.heard(reply.currents)
+        if self.links.due:
+            self._chores.submit(self.links.keep)
         if self.keeping.due:
             self._chores.submit(self.keeping.tell)
         self._ensure_drain()

@@ -85,7 +85,10 @@ class JobBook:
         self._pool.submit(lambda: self._keeper.fail(job, reason))
 
     def obey(self, order: Mapping[str, Any]) -> None:
-        """Carry out an order of the coordinator: cancel, purge, drop, verify, pin or unpin."""
+        """Carry out an order of the coordinator: cancel, purge, drop, verify, pin or unpin.
+
+        A purge may be meant only for a node whose link `current` names other files ("unless_linked").
+        """
         operation, name = order.get("op"), order.get("job")
         if not isinstance(name, str) or not is_job_id(name):
             say(logger, logging.ERROR, "order not understood", node=self._session.node, order=dict(order))
@@ -93,6 +96,9 @@ class JobBook:
         say(logger, logging.INFO, "order", node=self._session.node, job=name, op=operation)
         if operation in ("pin", "unpin"):
             self._pool.submit(lambda: self._keeper.pin(LocalJob(name), operation == "pin"))
+            return
+        if operation == "purge" and order.get("unless_linked") and self._keeper.is_linked(name):
+            say(logger, logging.INFO, "not purged, it is current here", node=self._session.node, job=name)
             return
         job = self._find(name) or LocalJob(name)
         if operation in ("cancel", "purge"):

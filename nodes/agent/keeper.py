@@ -135,6 +135,10 @@ class Keeper:
     def _reverify(self, job: LocalJob, shards: Sequence[int]) -> None:
         job.store.reverify(shards, cancelled=lambda: job.gone or self._stopping.is_set())
 
+    def is_linked(self, job: str) -> bool:
+        """Whether a link `current` names the files of the job."""
+        return self._stores.currents.is_linked(job)
+
     def delete(self, job: LocalJob, *, placed_too: bool) -> None:
         """Stop the job here and delete its parts and its state; placed_too: its finished files as well."""
         job.leave_for(Stage.GONE)  # before the lock: a chore that runs looks at it and gives up
@@ -164,6 +168,8 @@ class Keeper:
 
     def evict(self, job: LocalJob) -> bool:
         """Delete a job that has ended, to make room; False when it is in use, or nobody can be told."""
+        if self.is_linked(job.id):
+            return False
         # Whoever works on it may itself be waiting for room: so this must not wait.
         if not job.chores.acquire(blocking=False):
             return False
@@ -229,7 +235,8 @@ class Keeper:
     def _delete_files(self, job: LocalJob, *, placed_too: bool) -> None:
         store = job.store if job.prepared else self._stores.open(job.id)
         if placed_too:
-            store.purge()
+            with self._stores.currents.leaving(job.id):
+                store.purge()
         else:
             store.discard()
 

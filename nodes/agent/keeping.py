@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import redis
 
@@ -14,9 +14,9 @@ from nodes import inventory
 from nodes.agent.book import JobBook
 from nodes.agent.job import UNFINISHED
 from nodes.agent.log import say
-from nodes.inventory import Inventory, Kept
+from nodes.inventory import Inventory, Kept, Linked
 from transfers.dataplane.room import Quota
-from transfers.dataplane.shelf import Shelf
+from transfers.dataplane.shelf import KeptJob, Shelf
 from transfers.dataplane.store import Store
 from transfers.scheduler import Scheduler
 
@@ -29,7 +29,10 @@ EVICTED_TOLD = 256
 
 
 class Keeping:
-    """caps: gives the caps that count by order. clock: the scheduler's, in ms."""
+    """caps: gives the caps that count by order. links: what each link `current` names, given the jobs that are here.
+
+    clock: the scheduler's, in ms.
+    """
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class Keeping:
         cell: str,
         node: str,
         caps: Callable[[], Mapping[str, int]],
+        links: Callable[[Iterable[KeptJob]], Mapping[str, Linked]],
         clock: Callable[[], int],
     ) -> None:
         self._shelf = Shelf(store.data_dir, remember=LOOK_AFTER)
@@ -51,6 +55,8 @@ class Keeping:
         self._cell = cell
         self._node = node
         self._caps = caps
+        self._links = links
+        self._is_linked = store.currents.is_linked
         self._clock = clock
         self._quota = Quota(store.data_dir, quota, self._is_open, self._evict)
         self._evicted: deque[str] = deque(maxlen=EVICTED_TOLD)
@@ -67,6 +73,10 @@ class Keeping:
     def changed(self, job: str | None = None) -> None:
         """Something of a job came, went or was pinned, or of any: tell it with one of the next heartbeats."""
         self._shelf.forget(job)
+        self._due = True
+
+    def tell_soon(self) -> None:
+        """Something has changed besides the files."""
         self._due = True
 
     def tell(self) -> None:
@@ -97,10 +107,13 @@ class Keeping:
             },
             caps=self._caps(),
             evicted=tuple(self._evicted),
+            links=self._links(kept),
         )
 
     def _is_open(self, job: str) -> bool:
-        """Whether some node still works on the job, as far as can be known."""
+        """Whether some node still works on the job, as far as can be known, or a link here names its files."""
+        if self._is_linked(job):
+            return True
         local = self._book.get(job)
         if local is not None and local.stage in UNFINISHED:
             return True

@@ -22,7 +22,8 @@ from transfers.errors import NoSuchJob, StoreError
 class KeptJob:
     """size: bytes of its files and parts here; a file that several jobs share by hard links counts in equal parts.
 
-    wanted_at: seconds since 1970. whole: every file is in its place, as it was put there.
+    wanted_at: seconds since 1970. whole: every file is in its place, as it was put there. destination: below the data
+    directory.
     """
 
     job: str
@@ -30,6 +31,7 @@ class KeptJob:
     wanted_at: float
     pinned: bool
     whole: bool
+    destination: str = ""
 
 
 class Shelf:
@@ -80,7 +82,8 @@ class Shelf:
             placed = state.is_placed(file) and is_untouched(folder, state, file)
             size += _share(folder.final_path(file) if placed else folder.part_path(file), entry.size)
             whole = whole and placed
-        return KeptJob(job, size, _time_of(folder.path / "wanted"), (folder.path / "pinned").exists(), whole)
+        pinned = (folder.path / "pinned").exists()
+        return KeptJob(job, size, _time_of(folder.path / "wanted"), pinned, whole, folder.destination)
 
     def placed_files(self, job: str) -> Iterator[tuple[JobFolder, ShardState, int]]:
         """The files of a job that are in their places, as they were put there: (folder, state, file)."""

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from transfers.dataplane import disk, parts
+from transfers.dataplane.current import Currents
 from transfers.dataplane.folder import JobFolder, jobs_dir
 from transfers.dataplane.jobstore import JobStore
 from transfers.dataplane.layout import Layout
@@ -29,6 +30,7 @@ class Store:
         self.reuse = reuse
         self.make_room: MakeRoom = unlimited
         self.shelf = Shelf(self.data_dir)
+        self.currents = Currents(self.data_dir)
         with disk.disk_errors(self.data_dir, f"use {self.data_dir} as the data directory"):
             jobs_dir(self.data_dir).mkdir(parents=True, exist_ok=True)
             probe = jobs_dir(self.data_dir) / f".probe-{os.getpid()}"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import redis
 
 from transfers.scheduler.clock import RedisClock
+from transfers.scheduler.currents import CurrentCalls
 from transfers.scheduler.decisions import Decisions
 from transfers.scheduler.jobs import JobCalls
 from transfers.scheduler.keys import Keys
@@ -17,7 +18,7 @@ from transfers.scheduler.scripts import Scripts
 from transfers.scheduler.transfers import TransferCalls
 
 
-class Scheduler(NodeCalls, JobCalls, TransferCalls, Reading, Decisions):
+class Scheduler(NodeCalls, JobCalls, TransferCalls, CurrentCalls, Reading, Decisions):
     """One cell's scheduler.
 
     client: of the Redis that holds the cell. clock: gives ms; by default Redis's own time. random: seeds the scripts.

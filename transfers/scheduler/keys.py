@@ -41,6 +41,8 @@ Prefix `{fdist:<cell>}:`, whose hash tag keeps a cell in one slot. <i> is a node
 | j:<job>:log | list | the newest decisions, each with its reasons (lua/lib/log.lua) |
 | events | stream | what happened, for the record |
 | inventory | hash | node name -> what it keeps, as the node itself writes it |
+| currents | hash | folder -> the job whose files nodes are to name by the link `current` there; agents read it |
+| currents_rev | string | changes whenever that hash does; heartbeats bring it to the nodes |
 | enrolment | set | digests of the keys with which nodes may register |
 | totals | hash | what jobs that are forgotten had counted; lease_seq, node_seq, job_seq: string, numbers given |
 """

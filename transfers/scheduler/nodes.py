@@ -51,6 +51,7 @@ class NodeCalls(Base):
             orders=tuple(reply.get("orders", ())),
             draining=reply.get("draining", False),
             parked=reply.get("parked", False),
+            currents=reply.get("currents", ""),
         )
 
     def leave(self, node: str) -> None:

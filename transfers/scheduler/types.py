@@ -68,7 +68,7 @@ class HeartbeatReply:
     """known: False tells the node to register again. jobs: open and unfinished here. cancelled: leases to drop.
 
     parked: the scheduler has it among those that wait. A node that thinks it waits and is told False asks again: Redis
-    lost what it last said.
+    lost what it last said. currents: the revision of what `Scheduler.currents` gives.
     """
 
     known: bool
@@ -77,6 +77,7 @@ class HeartbeatReply:
     orders: tuple[Mapping[str, Any], ...] = ()
     draining: bool = False
     parked: bool = False
+    currents: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 -- heartbeat: a node lives, and says how far its transfers are.
 --
 -- ARGV  now, seed, node, epoch, beat as JSON {progress: {lease: bytes}, disk_free, rate_up, rate_down, rate_gcs}
--- Reply JSON {known, jobs, cancelled, orders, draining, parked}
+-- Reply JSON {known, jobs, cancelled, orders, draining, parked, currents: the revision of the hash of that name}
 -- Cost  O(leases of the node)
 --
 -- Promises: a lease is renewed only when its bytes grew, so that a stalled transfer expires. One that is far behind is
@@ -43,7 +43,10 @@ for _, job_id in ipairs(call('ZRANGE', node_key(i) .. ':jobs', 0, JOBS_TOLD - 1)
     open[#open + 1] = job_id
   end
 end
+if not M.currents_rev then
+  M.currents_rev = call('GET', P .. 'currents_rev') or ''
+end
 local orders = call('LPOP', node_key(i) .. ':orders', ORDERS_TAKEN) or {}
 return '{"known":true,"jobs":' .. json_list(open) .. ',"cancelled":' .. json_list(cancelled) .. ',"orders":['
   .. table.concat(orders, ',') .. '],"draining":' .. (n.state == 'draining' and 'true' or 'false')
-  .. ',"parked":' .. (n.wants > 0 and 'true' or 'false') .. '}'
+  .. ',"parked":' .. (n.wants > 0 and 'true' or 'false') .. ',"currents":"' .. M.currents_rev .. '"}'
