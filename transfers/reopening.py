@@ -50,6 +50,14 @@ def verify(job: Job, links: Links | None = None) -> int:
     return len(names)
 
 
+def take_up(job: Job, links: Links) -> None:
+    """Brings a complete job back to the scheduler, which has forgotten it, for nodes that were put on its list since.
+
+    Raises InvalidTransition, and the Redis error.
+    """
+    _reopen(job, links, anew=False)
+
+
 def _reopen(job: Job, links: Links, *, anew: bool) -> None:
     scheduler = links.scheduler
     with suppress(NoSuchJob):

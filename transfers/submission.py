@@ -20,7 +20,7 @@ from nodes.mirror import mirror_nodes
 from nodes.models import Node
 from transfers.errors import InvalidTransition, NoSuchJob
 from transfers.links import Links, get_links
-from transfers.models import Job, JobDocument, JobFile, JobNode, JobState, Shard
+from transfers.models import Job, JobDocument, JobFile, JobNode, JobState, Shard, StandingVersion
 from transfers.planning import JobPlan, JobRequest, Listing, NodeFacts, parse_source, plan_job
 from transfers.planning.budget import parse_budget
 from transfers.publishing import publish
@@ -238,6 +238,12 @@ def purge(job: Job, links: Links | None = None) -> int:
     links = links or get_links()
     if job.is_open:
         raise InvalidTransition(f"job {job.id.hex} is {job.state}: cancel it before its files are removed")
+    version = StandingVersion.objects.filter(job=job, retired_at=None).select_related("standing").first()
+    if version is not None:
+        raise InvalidTransition(
+            f"job {job.id.hex} is {version}, which nodes keep: it is removed when newer ones take its place, or with "
+            f"the standing distribution {version.standing}"
+        )
     names = list(JobNode.objects.filter(job=job).values_list("node__name", flat=True))
     for name in names:
         links.scheduler.order(name, {"op": "purge", "job": job.id.hex})

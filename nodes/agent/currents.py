@@ -1,4 +1,4 @@
-"""Keeps each link `current` on this node where the coordinator wants it, as soon as all files of that version are here."""
+"""Keeps each link `current` of this node where the coordinator wants it, as soon as that version is whole here."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ class Links:
         with self._lock:
             if not self.due:
                 return
-            self._next_at = time.monotonic() + LOOK_AFTER  # before it is looked: what comes meanwhile makes it due again
+            self._next_at = (
+                time.monotonic() + LOOK_AFTER
+            )  # before it is looked: what comes meanwhile makes it due again
             try:
                 wanted = self._scheduler.currents()
             except redis.RedisError as error:

@@ -140,7 +140,11 @@ class Keeper:
         return self._stores.currents.is_linked(job)
 
     def delete(self, job: LocalJob, *, placed_too: bool) -> None:
-        """Stop the job here and delete its parts and its state; placed_too: its finished files as well."""
+        """Stop the job here and delete its parts and its state; placed_too: its finished files as well.
+
+        Those of a version that is not current go in any case: a part of one is of no use.
+        """
+        placed_too = placed_too or (self._stores.currents.is_version(job.id) and not self.is_linked(job.id))
         job.leave_for(Stage.GONE)  # before the lock: a chore that runs looks at it and gives up
         stopped = job.stop("cancelled")
         with job.chores:

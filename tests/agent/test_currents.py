@@ -1,8 +1,7 @@
-"""The link `current` on a node: where the coordinator wants it, as soon as that version is whole, over losses and kills."""
+"""The link `current` of a node: where the coordinator wants it, as soon as that version is whole, over any loss."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -120,7 +119,7 @@ def test_something_else_in_the_place_of_the_link_is_left_alone_and_told(fleet: F
     fleet.scheduler.set_current(BASE, first)
     wait_until(lambda: "is no link" in told(fleet).get(BASE, Linked("")).error, what="n1 to say why")
     assert (link(fleet) / "mine").read_text() == "precious"
-    os.rename(link(fleet), link(fleet).with_name("moved"))
+    link(fleet).rename(link(fleet).with_name("moved"))
     fleet.agents["n1"].links.soon()
     wait_until(lambda: told(fleet) == {BASE: Linked(first)}, what="n1 to go on")
 
@@ -139,9 +138,7 @@ def test_redis_cannot_point_a_link_elsewhere(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("step", ["symlink_to", "replace"])
-def test_a_kill_between_two_steps_leaves_a_whole_link(
-    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
+def test_a_kill_between_two_steps_leaves_a_whole_link(fleet: Fleet, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     fleet.start_all(["n1"])
     first, one = version(fleet, 1)
     second, two = version(fleet, 2)

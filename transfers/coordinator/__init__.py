@@ -1,2 +1,2 @@
-"""The coordinator's loops: recorder, planner, reaper, watcher, herald. Of several coordinators one does the work of
-each."""
+"""The coordinator's loops: recorder, planner, reaper, watcher, herald, standing. Of several coordinators one does the
+work of each."""

@@ -24,7 +24,7 @@ from transfers.coordinator.stock import Stock
 from transfers.errors import FdistError
 from transfers.links import Links
 from transfers.logs import about
-from transfers.models import FINAL_STATES, Job, JobNode, JobNodeState, JobState
+from transfers.models import FINAL_STATES, Job, JobNode, JobNodeState, JobState, Standing
 from transfers.publishing import publish
 from transfers.scheduler.types import UP, JobNodeView, NodeView
 from transfers.submission import enlist
@@ -155,6 +155,8 @@ class Planner:
         self.nudged = {key: at for key, at in self.nudged.items() if key[0] in open_jobs}
         self.refused = {key for key in self.refused if key[0] in open_jobs}
         forget_before = timezone.now() - FORGET_AFTER
+        # Nodes that join a standing distribution get what the others use: the scheduler keeps that at hand.
+        held = set(Standing.objects.exclude(wanted=None).values_list("wanted__job", flat=True))
         for job in Job.objects.filter(id__in=known - open_jobs, state__in=FINAL_STATES):
             view = self.links.scheduler.job(job.id.hex)
             if view is None:
@@ -167,6 +169,6 @@ class Planner:
                     self.links.scheduler.fail_job(job.id.hex, job.error)
                 else:
                     self.links.scheduler.cancel(job.id.hex, job.error)
-            elif job.finished_at is not None and job.finished_at < forget_before:
+            elif job.finished_at is not None and job.finished_at < forget_before and job.pk not in held:
                 logger.info("forgetting job=%s", job.id.hex)
                 self.links.scheduler.forget(job.id.hex)

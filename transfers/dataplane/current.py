@@ -71,6 +71,10 @@ class Currents:
     def exists(self, base: str) -> bool:
         return self.path(base).is_symlink()
 
+    def is_version(self, job: str) -> bool:
+        """Whether a job on this node is at a version's place."""
+        return self._place(job) is not None
+
     def is_linked(self, job: str) -> bool:
         """Whether a link names the folder of this job."""
         place = self._place(job)

@@ -7,6 +7,7 @@ from transfers.models.job import Job, JobDocument
 from transfers.models.progress import JobNode
 from transfers.models.sample import RateSample
 from transfers.models.shard import Shard
+from transfers.models.standing import Standing, StandingEvent, StandingEventKind, StandingNode, StandingVersion
 from transfers.models.states import (
     FINAL_STATES,
     MOVES,
@@ -36,6 +37,11 @@ __all__ = [
     "Policy",
     "RateSample",
     "Shard",
+    "Standing",
+    "StandingEvent",
+    "StandingEventKind",
+    "StandingNode",
+    "StandingVersion",
     "StreamCursor",
     "Topology",
     "Transfer",

@@ -21,10 +21,17 @@ class WebhookKind(models.TextChoices):
     COMPLETE = "complete"
     FAILED = "failed"
     STALLED = "stalled"  # no byte has come for a while
+    SWITCHED = "switched"  # nodes use a new version of a standing distribution
     PING = "ping"  # a person tries the address
 
 
-JOB_KINDS = (WebhookKind.READY, WebhookKind.COMPLETE, WebhookKind.FAILED, WebhookKind.STALLED)
+JOB_KINDS = (
+    WebhookKind.READY,
+    WebhookKind.COMPLETE,
+    WebhookKind.FAILED,
+    WebhookKind.STALLED,
+    WebhookKind.SWITCHED,
+)
 
 
 def make_secret() -> str:
@@ -42,7 +49,7 @@ class Webhook(models.Model):
     name = models.CharField(max_length=100)
     url = models.URLField(max_length=1000, help_text="https, unless this installation allows http")
     secret = models.CharField(max_length=200, default=make_secret, editable=False)
-    kinds = models.JSONField(default=all_kinds, help_text="what it is told: ready, complete, failed, stalled")
+    kinds = models.JSONField(default=all_kinds, help_text="what it is told: ready, complete, failed, stalled, switched")
     active = models.BooleanField(default=True, help_text="messages to one that is not wait")
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, editable=False
