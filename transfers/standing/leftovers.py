@@ -40,7 +40,7 @@ class Leftovers:
                 version = versions.get(job)
                 if version and not matches(version.standing.selector, name, member.labels):
                     wrong[name, job] = {"op": "purge", "job": job}
-                elif job in purged and _is_later(told, purged[job]):
+                elif job in purged and _is_later(told, purged[job]) and not (version and _is_linked(told, job)):
                     wrong[name, job] = {"op": "purge", "job": job} | ({"unless_linked": True} if version else {})
         now = self._clock()
         self._ordered = {key: at for key, at in self._ordered.items() if key in wrong}
@@ -49,6 +49,11 @@ class Leftovers:
             self._links.scheduler.order(key[0], wrong[key])
             self._ordered[key] = now
         return len(due)
+
+
+def _is_linked(told: Inventory, job: str) -> bool:
+    """Whether a link of the node names the job's files: it is used there until the link has moved on."""
+    return any(linked.job == job for linked in told.links.values())
 
 
 def _is_later(told: Inventory, at: datetime) -> bool:

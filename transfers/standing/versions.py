@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 
 import redis
 from django.db import transaction
@@ -95,4 +96,6 @@ def retire(version: StandingVersion, kind: str, links: Links, why: str = "") -> 
         Job.objects.filter(pk=job.pk).update(pinned=False, purged_at=now)
         StandingEvent.of(version.standing, kind, version=version.number, why=why)
     version.retired_at = now
+    with suppress(redis.RedisError):  # the planner has it forgotten in the end
+        links.scheduler.forget(job.id.hex)
     logger.info("%s standing=%s version=%d job=%s", kind, version.standing.name, version.number, job.id.hex)
