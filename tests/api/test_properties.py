@@ -25,6 +25,7 @@ from transfers import submission
 from transfers.links import Links
 from transfers.live import feed
 from transfers.models import Webhook
+from transfers.standing import acts
 
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(300)]
 EXAMPLES = 40 if connection.vendor == "sqlite" else 15  # of each operation: elsewhere it is the second time
@@ -57,8 +58,10 @@ def own_schema(
         "/jobs/": str(job.pk),
         "/webhooks/": hook.pk,
         "/enrolment-keys/": EnrolmentKey.objects.get().pk,
+        "/standing/": "llama",
         "/nodes/": "gpu-01",
     }
+    acts.create({"name": "llama", "source": payload}, admin, links)
     _, token = AuthToken.objects.create(admin)
     auth = {"Authorization": f"Token {token}"}
     config = SchemathesisConfig()

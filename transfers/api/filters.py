@@ -7,7 +7,7 @@ from typing import Any
 
 import django_filters
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
+from django.db.models import F, Q, QuerySet
 from django_filters.fields import IsoDateTimeField
 
 from nodes.models import Node
@@ -20,6 +20,10 @@ from transfers.models import (
     JobNodeState,
     JobState,
     Shard,
+    Standing,
+    StandingEvent,
+    StandingEventKind,
+    StandingNode,
     Topology,
     Transfer,
     TransferOutcome,
@@ -145,3 +149,48 @@ class HistoryFilter(TransferFilter):
     """Transfers of every job."""
 
     job = django_filters.UUIDFilter(field_name="job_id")
+
+
+class StandingFilter(django_filters.FilterSet):
+    name = django_filters.CharFilter(lookup_expr="icontains")
+    source = django_filters.CharFilter(lookup_expr="startswith")
+    paused = django_filters.BooleanFilter()
+    behind = django_filters.BooleanFilter(method="that_are_behind", help_text="whether a node that is up is behind")
+    rolled_back = django_filters.BooleanFilter(method="that_went_back", help_text="whether versions are passed over")
+    trouble = django_filters.BooleanFilter(method="in_trouble", help_text="whether its source cannot be a version")
+
+    class Meta:
+        model = Standing
+        fields: list[str] = []
+
+    def that_are_behind(self, rows: QuerySet[Any], name: str, value: bool) -> QuerySet[Any]:
+        return rows.filter(nodes_behind__gt=0) if value else rows.filter(nodes_behind=0)
+
+    def that_went_back(self, rows: QuerySet[Any], name: str, value: bool) -> QuerySet[Any]:
+        back = Q(passed_over__gt=F("wanted__number"))
+        return rows.filter(back) if value else rows.exclude(back)
+
+    def in_trouble(self, rows: QuerySet[Any], name: str, value: bool) -> QuerySet[Any]:
+        return rows.exclude(trouble="") if value else rows.filter(trouble="")
+
+
+class StandingNodeFilter(django_filters.FilterSet):
+    node = django_filters.CharFilter(field_name="node__name")
+    version = django_filters.NumberFilter(field_name="uses__number", min_value=1, max_value=2**31 - 1)
+    behind = django_filters.BooleanFilter()
+    leaving = django_filters.BooleanFilter()
+
+    class Meta:
+        model = StandingNode
+        fields: list[str] = []
+
+
+class StandingEventFilter(django_filters.FilterSet):
+    after = django_filters.NumberFilter(
+        field_name="id", lookup_expr="gt", min_value=0, max_value=2**63 - 1, help_text="the last id that was seen"
+    )
+    kind = AnyOf(choices=StandingEventKind.choices)
+
+    class Meta:
+        model = StandingEvent
+        fields: list[str] = []

@@ -13,6 +13,7 @@ from transfers.api.cell import Cell
 from transfers.api.health import Health, Readiness
 from transfers.api.parts import JobEvents, JobFiles, JobNodes, JobShards, JobTransfers
 from transfers.api.plan import Plan
+from transfers.api.standing import StandingEvents, StandingNodes, StandingVersions, StandingViewSet
 from transfers.api.streams import FleetStream, JobStream
 from transfers.api.tracing import ShardTrace
 from transfers.api.transfers import ActiveTransfers, Transfers
@@ -24,6 +25,7 @@ router.include_root_view = False
 router.register("jobs", JobViewSet, basename="job")
 router.register("nodes", NodeViewSet, basename="node")
 router.register("enrolment-keys", EnrolmentKeyViewSet, basename="enrolment-key")
+router.register("standing", StandingViewSet, basename="standing")
 router.register("webhooks", WebhookViewSet, basename="webhook")
 
 urlpatterns = [
@@ -37,6 +39,9 @@ urlpatterns = [
     path("jobs/<job:pk>/transfers/", JobTransfers.as_view(), name="job-transfers"),
     path("jobs/<job:pk>/stream/", JobStream.as_view(), name="job-stream"),
     path("stream/", FleetStream.as_view(), name="fleet-stream"),
+    path("standing/<str:name>/versions/", StandingVersions.as_view(), name="standing-versions"),
+    path("standing/<str:name>/nodes/", StandingNodes.as_view(), name="standing-nodes"),
+    path("standing/<str:name>/events/", StandingEvents.as_view(), name="standing-events"),
     path("webhooks/<int:pk>/deliveries/", WebhookDeliveries.as_view(), name="webhook-deliveries"),
     path("transfers/", Transfers.as_view(), name="transfers"),
     path("transfers/active/", ActiveTransfers.as_view(), name="active-transfers"),

@@ -1,0 +1,97 @@
+"""Standing distributions with the figures that people look at: the same for API, pages, admin and metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import BigIntegerField, Count, F, Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+
+from transfers.models import JobState, Standing, StandingNode, StandingVersion
+from transfers.standing.fleet import UP
+
+STATES = ("waiting", "moving", "failed", "switching", "current", "rolled_back", "paused")
+STATE_HELP = (
+    "waiting: for a first version; moving: a newer version is on its way; failed: the newest version; switching: "
+    "nodes are behind; current; rolled_back: newer versions are passed over; paused"
+)
+
+
+def with_figures(standings: QuerySet[Standing]) -> QuerySet[Standing]:
+    """With the nodes that are to have it (total), of those the ones that use the current version, and that are up and
+    do not (behind); and of the newest version its number and its job's state."""
+    newest = StandingVersion.objects.filter(standing=OuterRef("pk")).order_by("-number")
+    return standings.annotate(
+        nodes_total=_nodes(),
+        nodes_up=_nodes(node__state__in=UP),
+        nodes_current=_nodes(node__state__in=UP, uses=F("standing__wanted")),
+        newest_version=Coalesce(
+            Subquery(
+                StandingVersion.objects.filter(standing=OuterRef("pk"))
+                .order_by()
+                .values("standing")
+                .annotate(n=Max("number"))
+                .values("n"),
+                output_field=BigIntegerField(),
+            ),
+            0,
+        ),
+        newest_state=Subquery(newest.values("job__state")[:1]),
+        newest_failure=Subquery(newest.values("failure")[:1]),
+    ).annotate(nodes_behind=F("nodes_up") - F("nodes_current"))
+
+
+def _nodes(**only: Any) -> Coalesce:
+    rows = StandingNode.objects.filter(standing=OuterRef("pk"), leaving=False, **only)
+    counted = rows.order_by().values("standing").annotate(n=Count("pk"))
+    return Coalesce(Subquery(counted.values("n"), output_field=BigIntegerField()), 0)
+
+
+def state_of(standing: Any) -> str:
+    """One of STATES. standing: with its figures, and its current version."""
+    if standing.paused:
+        return "paused"
+    if standing.is_held and standing.newest_version <= standing.passed_over:
+        return "rolled_back"
+    current = standing.current_number or 0
+    if standing.newest_version > max(current, standing.passed_over):
+        return "failed" if standing.newest_state in (JobState.FAILED, JobState.CANCELLED) else "moving"
+    if standing.wanted_id is None:
+        return "waiting"
+    return "switching" if standing.nodes_behind else "current"
+
+
+def versions_with_figures(standing: Standing) -> QuerySet[StandingVersion]:
+    """The versions, the newest first, with how many nodes use each and how many have it whole."""
+    from transfers.models import JobNode, JobNodeState
+
+    done = JobNode.objects.filter(job=OuterRef("job"), state=JobNodeState.DONE).order_by().values("job")
+    listed = JobNode.objects.filter(job=OuterRef("job")).exclude(state=JobNodeState.WITHDRAWN)
+    failed = JobNode.objects.filter(job=OuterRef("job"), state=JobNodeState.FAILED).order_by().values("job")
+
+    def figure(rows: QuerySet[Any]) -> Coalesce:
+        return Coalesce(Subquery(rows.annotate(n=Count("pk")).values("n"), output_field=BigIntegerField()), 0)
+
+    return (
+        standing.versions.select_related("job")
+        .annotate(
+            nodes_using=Coalesce(Count("standing_nodes", filter=Q(standing_nodes__leaving=False)), 0),
+            nodes_ready=figure(done),
+            nodes_failed=figure(failed),
+            nodes_total=figure(listed.order_by().values("job")),
+        )
+        .order_by("-number")
+    )
+
+
+def version_state(version: StandingVersion, standing: Standing) -> str:
+    """current, kept, moving, failed or removed."""
+    if version.pk == standing.wanted_id:
+        return "current"
+    if version.retired_at is not None:
+        return "removed"
+    if version.job.state in (JobState.FAILED, JobState.CANCELLED):
+        return "failed"
+    if version.current_at is not None:
+        return "kept"
+    return "moving"
