@@ -104,9 +104,15 @@ class StandingSerializer(serializers.ModelSerializer[Standing]):
     state = serializers.SerializerMethodField(help_text=STATE_HELP)
     current_version: Any = serializers.IntegerField(source="current_number", read_only=True, allow_null=True)
     current_job: Any = serializers.UUIDField(source="wanted.job_id", read_only=True, allow_null=True, default=None)
-    current_at: Any = serializers.DateTimeField(source="wanted.current_at", read_only=True, default=None)
+    current_at: Any = serializers.DateTimeField(
+        source="wanted.current_at", read_only=True, allow_null=True, default=None
+    )
     reached_at: Any = serializers.DateTimeField(
-        source="wanted.reached_at", read_only=True, default=None, help_text="when the share of nodes used it"
+        source="wanted.reached_at",
+        read_only=True,
+        allow_null=True,
+        default=None,
+        help_text="when the share of nodes used it",
     )
     newest_version = serializers.IntegerField(read_only=True, help_text="0 before the first")
     nodes_total = serializers.IntegerField(read_only=True)

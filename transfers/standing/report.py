@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import BigIntegerField, Count, F, Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models import BigIntegerField, Count, Exists, F, Max, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from transfers.models import JobState, Standing, StandingNode, StandingVersion
+from transfers.models import JobNode, JobNodeState, JobState, Standing, StandingNode, StandingVersion
 from transfers.standing.fleet import UP
 
 STATES = ("waiting", "moving", "failed", "switching", "current", "rolled_back", "paused")
 STATE_HELP = (
-    "waiting: for a first version; moving: a newer version is on its way; failed: the newest version; switching: "
-    "nodes are behind; current; rolled_back: newer versions are passed over; paused"
+    "waiting: for a first version; moving: a newer version is on its way; failed: the newest version, in all or on "
+    "some nodes; switching: nodes are behind; current; rolled_back: newer versions are passed over; paused"
 )
 
 
@@ -21,24 +21,30 @@ def with_figures(standings: QuerySet[Standing]) -> QuerySet[Standing]:
     """With the nodes that are to have it (total), of those the ones that use the current version, and that are up and
     do not (behind); and of the newest version its number and its job's state."""
     newest = StandingVersion.objects.filter(standing=OuterRef("pk")).order_by("-number")
-    return standings.annotate(
-        nodes_total=_nodes(),
-        nodes_up=_nodes(node__state__in=UP),
-        nodes_current=_nodes(node__state__in=UP, uses=F("standing__wanted")),
-        newest_version=Coalesce(
-            Subquery(
-                StandingVersion.objects.filter(standing=OuterRef("pk"))
-                .order_by()
-                .values("standing")
-                .annotate(n=Max("number"))
-                .values("n"),
-                output_field=BigIntegerField(),
+    return (
+        standings.annotate(newest_job=Subquery(newest.values("job")[:1]))
+        .annotate(
+            nodes_total=_nodes(),
+            nodes_up=_nodes(node__state__in=UP),
+            nodes_current=_nodes(node__state__in=UP, uses=F("standing__wanted")),
+            newest_version=Coalesce(
+                Subquery(
+                    StandingVersion.objects.filter(standing=OuterRef("pk"))
+                    .order_by()
+                    .values("standing")
+                    .annotate(n=Max("number"))
+                    .values("n"),
+                    output_field=BigIntegerField(),
+                ),
+                0,
             ),
-            0,
-        ),
-        newest_state=Subquery(newest.values("job__state")[:1]),
-        newest_failure=Subquery(newest.values("failure")[:1]),
-    ).annotate(nodes_behind=F("nodes_up") - F("nodes_current"))
+            newest_state=Subquery(newest.values("job__state")[:1]),
+            newest_failed=Exists(
+                JobNode.objects.filter(job=OuterRef("newest_job"), state=JobNodeState.FAILED),
+            ),
+        )
+        .annotate(nodes_behind=F("nodes_up") - F("nodes_current"))
+    )
 
 
 def _nodes(**only: Any) -> Coalesce:
@@ -55,7 +61,12 @@ def state_of(standing: Any) -> str:
         return "rolled_back"
     current = standing.current_number or 0
     if standing.newest_version > max(current, standing.passed_over):
-        return "failed" if standing.newest_state in (JobState.FAILED, JobState.CANCELLED) else "moving"
+        ended_badly = standing.newest_state in (JobState.FAILED, JobState.CANCELLED)
+        return (
+            "failed"
+            if ended_badly or (standing.newest_state == JobState.COMPLETE and standing.newest_failed)
+            else "moving"
+        )
     if standing.wanted_id is None:
         return "waiting"
     return "switching" if standing.nodes_behind else "current"
@@ -63,8 +74,6 @@ def state_of(standing: Any) -> str:
 
 def versions_with_figures(standing: Standing) -> QuerySet[StandingVersion]:
     """The versions, the newest first, with how many nodes use each and how many have it whole."""
-    from transfers.models import JobNode, JobNodeState
-
     done = JobNode.objects.filter(job=OuterRef("job"), state=JobNodeState.DONE).order_by().values("job")
     listed = JobNode.objects.filter(job=OuterRef("job")).exclude(state=JobNodeState.WITHDRAWN)
     failed = JobNode.objects.filter(job=OuterRef("job"), state=JobNodeState.FAILED).order_by().values("job")
