@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from fdist_site.cli import bench, chaos, exits, jobs, login, nodes, output, push, waiting
+from fdist_site.cli import bench, chaos, exits, jobs, login, nodes, output, push, standing, waiting
 from fdist_site.cli.context import Settings
 from transfers.errors import FdistError
 
@@ -35,6 +35,7 @@ for command in (
     *jobs.ACTS,
     nodes.nodes,
     nodes.status,
+    standing.standing,
     bench.bench,
     chaos.chaos,
     login.login,

@@ -30,8 +30,10 @@ OPTIONS = {  # what the API calls them -> what the command line does
         "priority",
         "quorum",
         "bucket_budget",
+        "share",
+        "marker",
     )
-}
+} | {"versions_kept": "--keep", "check_seconds": "--every", "settle_seconds": "--settle", "version": "--to"}
 LEAST = 8  # columns of a table's last column, which is cut where the screen is narrow
 WIDE = 1000  # columns where there is no terminal: nothing is cut off in a pipe
 
@@ -148,13 +150,13 @@ def hint(error: Exception) -> str:
         case errors.Unreachable():
             return "is `manage.py web` running there? another address: --url, FDIST_URL, or `fdist login --url`"
         case errors.NotFound() if "`" not in str(error):
-            return "`fdist jobs` and `fdist nodes` list what there is"
+            return "`fdist jobs`, `fdist nodes` and `fdist standing list` list what there is"
         case errors.Throttled():
             return "wait a moment; FDIST_API_RATE on the coordinator sets the limit"
         case errors.Unavailable():
             return "try again later; `fdist status` says which part is missing"
         case errors.Conflict():
-            return "`fdist show JOB` and `fdist nodes` say which state it is in"
+            return "`fdist show JOB`, `fdist nodes` and `fdist standing show NAME` say which state it is in"
         case errors.ServerFault():
             return "the coordinator's log has the reason"
     return ""

@@ -14,9 +14,10 @@ from fdist_site.cli import exits, output
 from fdist_site.cli.context import Duration, Settings, json_option, pass_settings
 
 if TYPE_CHECKING:
-    from transfers.client import Fdist, Job
+    from transfers.client import Fdist, Job, Standing
     from transfers.progress import JobProgress
 
+STANDING = "standing:"
 OPEN_OR_DONE = ("planned", "running", "paused", "complete", "failed")
 
 
@@ -72,14 +73,18 @@ def wait(
     \b
     fdist wait 3f2a9c01 --timeout 2h
     fdist wait gs://weights/llama-70b/ --on-this-node --timeout 30m
+    fdist wait standing:llama --on-this-node --timeout 30m
 
-    WHAT is a job, or a source: then the newest job of it counts, also one that is submitted later. A coordinator that
-    does not answer is asked again. Exit codes: 0 it is here, 1 the job or the node failed, 8 the time was over.
+    WHAT is a job, or a source: then the newest job of it counts, also one that is submitted later. Or it is a standing
+    distribution: then its link has to name what nodes are to use. A coordinator that does not answer is asked again.
+    Exit codes: 0 it is here, 1 the job or the node failed, 8 the time was over.
     """
     from transfers.client.fdist import wait_for
 
     client = settings.client()
     name = node or (this_node() if on_this_node else "")
+    if what.startswith(STANDING):
+        return _wait_standing(settings, what.removeprefix(STANDING), name, timeout, data_dir)
     source = what if "://" in what else ""
     job = "" if source else client.id_of(what)
     wanted = Wanted(client, source, job, name, data_dir)
@@ -91,9 +96,28 @@ def wait(
     return exits.OK
 
 
+def _wait_standing(settings: Settings, what: str, node: str, timeout: float | None, data_dir: Path | None) -> int:
+    from transfers.client.fdist import wait_for
+
+    wanted = WantedLink(settings.client(), what, node, data_dir)
+    found = wait_for(wanted.look, wanted.sentence(), timeout)
+    path = wanted.path(found)
+    if settings.json:
+        output.print_json({"standing": found, "node": node or None, "path": str(path or "")})
+    else:
+        click.echo(str(path or f"{found.name} is at version {found.current_version}"))
+    return exits.OK
+
+
 def this_node() -> str:
     """The name of the node that runs here: FDIST_NODE_NAME as its agent has it, else the host's short name."""
     return os.environ.get("FDIST_NODE_NAME", "").strip() or platform.node().partition(".")[0].lower()
+
+
+def _data_dir_of(node: str) -> Path | None:
+    """Where the node that runs here has its data, as its agent is told."""
+    named = os.environ.get("FDIST_DATA_DIR", "") if node == this_node() else ""
+    return Path(named) if named else None
 
 
 class Wanted:
@@ -104,8 +128,7 @@ class Wanted:
         self._source = source
         self._job = job
         self._node = node
-        named = os.environ.get("FDIST_DATA_DIR", "") if node == this_node() else ""
-        self._data_dir = data_dir or (Path(named) if named else None)
+        self._data_dir = data_dir or _data_dir_of(node)
 
     def sentence(self) -> str:
         where = f" on {self._node}" if self._node else ""
@@ -163,3 +186,39 @@ class Wanted:
                     f"{path} is not there, or not with {file['size']:,} bytes, though the record has it: "
                     f"`fdist verify {job.id[:8]}` fetches what is missing"
                 )
+
+
+class WantedLink:
+    """A standing distribution that is waited for. node: "" is the share of the nodes with which it is in use."""
+
+    def __init__(self, client: Fdist, name: str, node: str, data_dir: Path | None) -> None:
+        self._client = client
+        self._name = name
+        self._node = node
+        self._data_dir = data_dir or _data_dir_of(node)
+
+    def sentence(self) -> str:
+        where = f" on {self._node}" if self._node else ""
+        return f"the standing distribution {self._name} is not in use{where}"
+
+    def path(self, found: Standing) -> Path | None:
+        return self._data_dir / found.link if self._data_dir else None
+
+    def look(self) -> Standing | None:
+        """It, once the link names what nodes are to use; None before, and while there is none of that name."""
+        from transfers.client import NotFound
+
+        try:
+            found = self._client.standing.get(self._name)
+        except NotFound:
+            return None
+        if found.current_version is None:
+            return None
+        if not self._node:
+            return found if found.reached_at else None
+        path = self.path(found)
+        if path is not None:  # the link itself says it sooner than the record does
+            target = str(path.readlink()) if path.is_symlink() else ""
+            return found if target == f"versions/{found.current_version}" else None
+        rows = self._client.standing.nodes(self._name, node=self._node)
+        return found if any(row.version == found.current_version and not row.leaving for row in rows) else None

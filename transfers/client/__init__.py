@@ -29,6 +29,7 @@ from transfers.client.errors import (
     WaitedTooLong,
 )
 from transfers.client.rows import Event, Job, JobNode, Kept, Node
+from transfers.client.standing_rows import Standing, StandingEvent, StandingNode, StandingVersion
 from transfers.progress import JobProgress, NodeProgress
 
 if TYPE_CHECKING:
@@ -54,6 +55,10 @@ __all__ = [
     "NotLoggedIn",
     "Problem",
     "ServerFault",
+    "Standing",
+    "StandingEvent",
+    "StandingNode",
+    "StandingVersion",
     "Throttled",
     "Unavailable",
     "Unreachable",

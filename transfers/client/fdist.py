@@ -21,6 +21,7 @@ from transfers.client.errors import (
 )
 from transfers.client.http import Http
 from transfers.client.rows import Event, Job, JobNode, Kept, Node, address
+from transfers.client.standing import StandingCalls
 from transfers.client.watch import watch
 from transfers.progress import JobProgress
 
@@ -43,6 +44,7 @@ class Fdist:
         self, url: str, token: str = "", *, patience: float = PATIENCE, session: requests.Session | None = None
     ) -> None:
         self._http = Http(url, token, patience, session)
+        self.standing = StandingCalls(self._http)
 
     def __enter__(self) -> Fdist:
         return self
