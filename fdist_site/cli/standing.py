@@ -35,10 +35,20 @@ def options_of(command: Command) -> Command:
             click.option(
                 "--nodes", type=Selector(), help="all, gpu-01,gpu-02 or model=llama,kind=h100.", metavar="NODES"
             ),
-            click.option("--share", type=float, help="Part of the nodes that must have a version before it is used."),
-            click.option("--keep", "versions_kept", type=int, help="Versions on the nodes, with the current one."),
-            click.option("--every", type=Duration(), help="Between two looks at the source, such as 60s or 10m."),
-            click.option("--settle", type=Duration(), help="How long the source must be unchanged; 0 for at once."),
+            click.option(
+                "--share",
+                type=float,
+                help="Part of the nodes that must have a version before it is used; 1 by default.",
+            ),
+            click.option(
+                "--keep", "versions_kept", type=int, help="Versions on the nodes, with the current one; 2 by default."
+            ),
+            click.option("--every", type=Duration(), help="Between two looks at the source; 60s by default."),
+            click.option(
+                "--settle",
+                type=Duration(),
+                help="How long the source must be unchanged; 60s by default.",
+            ),
             click.option("--marker", help="Object of the prefix whose new generation says that an upload is whole."),
             click.option("--topology", type=click.Choice(["mesh", "pipeline"]), help="Of each version's job."),
             click.option("--shard-size", type=Size(), help="Such as 64MiB; chosen by the payload's size."),

@@ -16,7 +16,7 @@ from nodes.models import EnrolmentKey, Node, digest_of
 from tests.site_fixtures import Fleet
 from transfers import recorder, submission
 from transfers.links import Links
-from transfers.models import Job, JobState, Webhook
+from transfers.models import Job, JobState, Standing, StandingEvent, StandingNode, StandingVersion, Webhook
 from transfers.scheduler.types import Heartbeat
 from transfers.webhooks import outbox
 
@@ -42,6 +42,10 @@ def job(fleet: Fleet, links: Links, payload: str) -> Job:
     while events := links.scheduler.events(recorder.position(links.cell)):
         recorder.fold(links.cell, recorder.position(links.cell), events)
     outbox.ping(Webhook.objects.create(name="hook", url="https://example.org/"))
+    standing = Standing.objects.create(name="llama", source=payload, destination="llama")
+    version = StandingVersion.objects.create(standing=standing, number=1, job=found, retired_at=found.created_at)
+    StandingNode.objects.create(standing=standing, node=Node.objects.get(name="gpu-01"), uses=version)
+    StandingEvent.of(standing, "created")
     return found
 
 

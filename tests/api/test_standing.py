@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import AbstractUser, Group
+from django.test import Client
+from django.urls import reverse
 from rest_framework.test import APIClient
 
 from fdist_site.local.gcs_server import GcsServer
@@ -183,3 +185,75 @@ def test_groups_may_what_their_names_say(stage: Stage, viewer: AbstractUser, lla
     viewer.groups.set([Group.objects.get(name="admin")])
     client = client_of(type(viewer).objects.get(pk=viewer.pk))
     assert client.delete(f"{llama}?copies=keep").status_code == 204
+
+
+# --- pages and the admin, without a browser
+
+
+@pytest.fixture
+def browser(client: Client, admin: AbstractUser) -> Client:
+    client.force_login(admin)
+    return client
+
+
+def test_its_pages_say_what_is_so(browser: Client, stage: Stage, llama: str) -> None:
+    stage.nodes("gpu-03")
+    stage.coordinate()
+    page = browser.get("/standing/llama/").content.decode()
+    for text in ("switching", "model=llama", f"{stage.prefix}/current", "gpu-03", "behind", "version 2", "is in use"):
+        assert text in page, text
+    part = browser.get("/standing/llama/?part=1").content.decode()
+    assert "<html" not in part and 'data-state="switching"' in part
+    assert "gpu-01" not in browser.get("/standing/llama/?part=1&node=-03").content.decode()
+    for address in ("/", "/standing/"):
+        assert 'href="/standing/llama/"' in browser.get(address).content.decode()
+    job = Standing.objects.get(name="llama").versions.get(number=2).job
+    assert 'version 2 of <a href="/standing/llama/">' in browser.get(job.get_absolute_url()).content.decode()
+    assert browser.get("/standing/none/").status_code == 404
+
+
+def test_its_buttons_act(browser: Client, stage: Stage, llama: str) -> None:
+    def press(act: str, **form: object) -> str:
+        answer = browser.post(f"/standing/llama/{act}/", form, follow=True)
+        assert answer.status_code == 200
+        return answer.content.decode()
+
+    assert "Rolled back: versions up to 2" in press("rollback", version=1)
+    assert "Rolled back" not in press("resume")
+    assert "Paused: there is no new version" in press("pause")
+    assert "is paused already" in press("pause")
+    assert "do not keep a version 9" in press("rollback", version=9)
+    assert "Nothing stands yet" in press("purge")
+    assert {entry.get_change_message() for entry in LogEntry.objects.all()} >= {"Rolled back.", "Resumed.", "Paused."}
+
+
+def test_pages_are_for_those_who_may_see_them(client: Client, viewer: AbstractUser, stage: Stage, llama: str) -> None:
+    client.force_login(viewer)
+    assert client.get("/standing/").status_code == 403
+    viewer.groups.set([Group.objects.get(name="viewer")])
+    page = client.get("/standing/llama/").content.decode()
+    assert "gpu-01" in page and "Pause" not in page and "End, remove copies" not in page
+    assert client.post("/standing/llama/pause/").status_code == 403
+
+
+def test_the_admin_shows_and_steers_it(browser: Client, stage: Stage, llama: str) -> None:
+    address = reverse("admin:transfers_standing_changelist")
+    pk = Standing.objects.get().pk
+
+    def act(action: str, **form: object) -> list[str]:
+        body = {"action": action, "_selected_action": [str(pk)], **form}
+        return [str(each) for each in browser.post(address, body, follow=True).context["messages"]]
+
+    page = browser.get(address).content.decode()
+    assert "llama" in page and "2 of 2" in page
+    assert act("roll_back") == ["llama is rolled back."]
+    assert "rolled back" in browser.get(reverse("admin:transfers_standing_change", args=[pk])).content.decode()
+    assert act("resume") == ["llama goes on."]
+    assert act("pause") == ["llama is paused."]
+    assert "is paused" in act("check_sources")[0]
+    job = Standing.objects.get().versions.get(number=2).job
+    gone = {"action": "delete_selected", "_selected_action": [str(job.pk)], "post": "yes"}
+    assert browser.post(reverse("admin:transfers_job_changelist"), gone).status_code == 403
+    assert Job.objects.filter(pk=job.pk).exists()
+    assert act("end", given="yes", copies="keep") == ["llama is ended, its copies stay."]
+    assert not Standing.objects.exists()

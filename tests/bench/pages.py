@@ -58,7 +58,7 @@ def addresses() -> Iterator[str]:
     yield from ("/nodes/", "/nodes/?page=4", "/nodes/?labels=zone=zone-1&name=1", f"/nodes/{node.name}/")
     yield from ("/api/v1/jobs/", "/api/v1/jobs/?page_size=500", "/api/v1/jobs/?state=failed&ordering=-size")
     yield from ("/api/v1/nodes/", "/api/v1/nodes/?page_size=500", f"/api/v1/nodes/{node.name}/", "/api/v1/cell/")
-    yield from ("/api/v1/nodes/?labels=zone=zone-1",)
+    yield from ("/api/v1/nodes/?labels=zone=zone-1", "/standing/", "/api/v1/standing/")
     for job in (newest, oldest):
         yield f"/api/v1/jobs/{job.pk}/"
         yield from (f"/api/v1/jobs/{job.pk}/{part}/" for part in ("nodes", "files", "shards", "events", "transfers"))

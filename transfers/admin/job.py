@@ -19,7 +19,7 @@ from transfers.admin.asking import ask, asked
 from transfers.admin.base import STATE_LABELS, ReadOnlyAdmin, whole
 from transfers.admin.live import LiveJob
 from transfers.errors import InvalidTransition
-from transfers.models import Job
+from transfers.models import Job, StandingVersion
 from transfers.planning.request import MAX_PRIORITY
 from transfers.words import size_text
 
@@ -84,8 +84,10 @@ class JobAdmin(LiveJob, ReadOnlyAdmin):
     ]
 
     def has_delete_permission(self, request: HttpRequest, obj: Job | None = None) -> bool:
-        """An open job would go on without its record: it is cancelled first."""
-        return super().has_delete_permission(request, obj) and (obj is None or not obj.is_open)
+        """An open job would go on without its record: it is cancelled first. A version that nodes keep stays too."""
+        if obj is not None and (obj.is_open or StandingVersion.objects.filter(job=obj, retired_at=None).exists()):
+            return False
+        return bool(super().has_delete_permission(request, obj))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
         still_open = queryset.open()  # type: ignore[attr-defined]

@@ -194,7 +194,7 @@ class StandingNodes(PartsOfStanding[StandingNode]):
 
 def nodes_of(standing: Standing) -> QuerySet[Any]:
     """Its nodes, and whether each is behind: up, and not using the current version."""
-    using = Q(uses=standing.wanted_id) if standing.wanted_id else Q(pk=None)
+    using = Q(uses=standing.wanted_id) if standing.wanted_id else ~Q(pk=None)
     return (
         StandingNode.objects.filter(standing=standing)
         .select_related("node", "uses")

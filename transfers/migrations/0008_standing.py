@@ -10,7 +10,7 @@ from django.db import migrations, models
 
 VIEW = [f"view_{model}" for model in ("standing", "standingversion", "standingnode", "standingevent")]
 OPERATE = ["add_standing", "change_standing", "rollback_standing"]
-GROUPS = {"viewer": VIEW, "operator": [*VIEW, *OPERATE], "admin": [*VIEW, *OPERATE, "delete_standing"]}
+GROUPS = {"viewer": VIEW, "operator": [*VIEW, *OPERATE], "admin": [*VIEW, *OPERATE, "delete_standing", "delete_standingversion"]}
 
 
 def extend_groups(apps, schema_editor):

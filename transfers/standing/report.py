@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import BigIntegerField, Count, Exists, F, Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models import BigIntegerField, Case, Count, Exists, F, Max, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
 
 from transfers.models import JobNode, JobNodeState, JobState, Standing, StandingNode, StandingVersion
@@ -43,7 +43,13 @@ def with_figures(standings: QuerySet[Standing]) -> QuerySet[Standing]:
                 JobNode.objects.filter(job=OuterRef("newest_job"), state=JobNodeState.FAILED),
             ),
         )
-        .annotate(nodes_behind=F("nodes_up") - F("nodes_current"))
+        .annotate(
+            nodes_behind=Case(
+                When(wanted=None, then=Value(0)),
+                default=F("nodes_up") - F("nodes_current"),
+                output_field=BigIntegerField(),
+            )
+        )
     )
 
 

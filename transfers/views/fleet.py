@@ -16,6 +16,7 @@ from nodes.models import Node, NodeState
 from transfers.api.views import with_counts
 from transfers.models import FINAL_STATES, Job, RateSample
 from transfers.sampling import series, spans
+from transfers.views import standing
 from transfers.views.access import needs
 
 MINUTES = 30
@@ -35,7 +36,7 @@ def fleet(request: HttpRequest) -> HttpResponse:
     }
     up = [row for state, row in states.items() if state in UP]
     jobs = Job.objects.filter(cell=settings.FDIST_CELL)
-    context = {
+    context: dict[str, Any] = {
         "all_nodes": sum(row["n"] for row in states.values()),
         "by_state": [(state.value, states[state]["n"]) for state in ORDER if state in states],
         "disk_free": sum(row["free"] for row in up),
@@ -45,6 +46,8 @@ def fleet(request: HttpRequest) -> HttpResponse:
         "minutes": MINUTES,
         "series": recent(RateSample.objects.filter(cell=settings.FDIST_CELL, job=None)),
     }
+    if request.user.has_perm("transfers.view_standing"):
+        context["standings"] = [standing.measured(each) for each in standing.of_cell().order_by("name")]
     return render(request, "transfers/fleet.html", context)
 
 

@@ -22,7 +22,7 @@ from transfers.acts import ACTS
 from transfers.api.views import with_counts
 from transfers.audit import note
 from transfers.errors import InvalidTransition
-from transfers.models import Job, JobEvent, JobEventKind, JobState, RateSample
+from transfers.models import Job, JobEvent, JobEventKind, JobState, RateSample, StandingVersion
 from transfers.sampling import series, spans
 from transfers.views.access import needs
 from transfers.views.fleet import measured
@@ -65,6 +65,7 @@ def job(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     context = {
         "job": found,
         "for_nodes": describe(found.selector),
+        "version": StandingVersion.objects.filter(job=found).select_related("standing").first(),
         "node_states": NODE_STATES,
         "files": found.files.all()[:SHOWN_FILES],
         "files_left_out": max(0, found.file_count - SHOWN_FILES),
