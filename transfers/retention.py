@@ -9,10 +9,14 @@ from typing import Any
 
 from django.db import models
 
-from transfers.models import JobEvent, Transfer
+from transfers.models import JobEvent, StandingEvent, Transfer
 
 # What grows with every shard, and when each row is from. Both are written in the order of their ids.
-HISTORY: tuple[tuple[type[models.Model], str], ...] = ((Transfer, "ended_at"), (JobEvent, "at"))
+HISTORY: tuple[tuple[type[models.Model], str], ...] = (
+    (Transfer, "ended_at"),
+    (JobEvent, "at"),
+    (StandingEvent, "at"),
+)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -12,11 +13,13 @@ from fdist_site.local.gcs_server import GcsServer
 from tests.coordinator.standing_stage import LABELS, Stage
 from tests.site_fixtures import Fleet, fold
 from transfers import submission
-from transfers.coordinator.standing import NO_NODE
 from transfers.errors import InvalidTransition, PlanError
 from transfers.links import Links
-from transfers.models import Job, JobNode, JobNodeState, JobState, Standing, StandingNode
+from transfers.metrics.standing import figures
+from transfers.models import Job, JobNode, JobNodeState, JobState, Standing, StandingNode, Webhook
 from transfers.standing import acts
+from transfers.standing.decide import NO_NODE
+from transfers.webhooks import outbox
 
 pytestmark = pytest.mark.django_db
 BOTH = ("gpu-01", "gpu-02")
@@ -440,3 +443,51 @@ def test_two_coordinators_at_once_start_one_version(running: Stage, links: Links
     running.rounds(4)
     assert running.standing().versions.count() == 2
     assert running.uses() == dict.fromkeys(BOTH, 2)
+
+
+# --- what others are told
+
+
+def test_webhooks_are_told_when_nodes_use_a_version(running: Stage) -> None:
+    hook = Webhook.objects.create(
+        name="restart", url="https://example.org/", kinds=["switched"], created_at=timezone.now() - timedelta(hours=1)
+    )
+    outbox.fill(running.links.cell)
+    outbox.fill(running.links.cell)
+    newer(running)
+    running.rounds(1)
+    outbox.fill(running.links.cell)
+    assert hook.deliveries.count() == 1  # they are to use it, and do not yet
+    running.rounds(3)
+    outbox.fill(running.links.cell)
+    acts.rollback(running.standing())
+    running.rounds(3)
+    outbox.fill(running.links.cell)
+    told = [json.loads(row.body) for row in hook.deliveries.order_by("created_at")]
+    assert [(each["event"], each["standing"]["version"]) for each in told] == [("switched", n) for n in (1, 2, 1)]
+    assert told[1]["standing"] == {"name": running.prefix, "version": 2, "current_version": 2}
+    assert told[1]["job"]["destination"] == f"{running.prefix}/versions/2"
+
+
+def test_prometheus_is_told_who_is_behind(running: Stage) -> None:
+    def value(name: str, **labels: str) -> float | None:
+        found = {family.name: family for family in figures(running.links)}[name]
+        wanted = {"standing": running.prefix, **labels}
+        return next((sample.value for sample in found.samples if sample.labels == wanted), None)
+
+    assert (value("fdist_standing_nodes", use="current"), value("fdist_standing_nodes", use="behind")) == (2, 0)
+    running.nodes("gpu-03")
+    running.coordinate()
+    running.coordinate()
+    assert value("fdist_standing_nodes", use="behind") == 1
+    newer(running)
+    running.coordinate()
+    assert (value("fdist_standing_version", which="current"), value("fdist_standing_version", which="newest")) == (1, 2)
+    assert (value("fdist_standing_failed"), value("fdist_standing_trouble")) == (0, 0)
+    running.links.scheduler.fail_job(running.job(2), "gone")
+    running.coordinate()
+    assert value("fdist_standing_failed") == 1
+    Standing.objects.update(check_at=timezone.now() - timedelta(minutes=20), trouble="no marker")
+    assert (value("fdist_standing_check_overdue_seconds") or 0) >= 1200 and value("fdist_standing_trouble") == 1
+    Standing.objects.update(paused=True)
+    assert value("fdist_standing_check_overdue_seconds") is None

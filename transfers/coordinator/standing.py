@@ -30,7 +30,7 @@ from transfers.models import (
 from transfers.planning import Listing, parse_source
 from transfers.standing import decide, members, record, versions
 from transfers.standing.acts import list_source
-from transfers.standing.decide import Sight, VersionFacts
+from transfers.standing.decide import NO_NODE, Sight, VersionFacts
 from transfers.standing.fleet import Fleet, Picked
 from transfers.standing.leftovers import Leftovers
 from transfers.standing.source import fingerprint
@@ -41,7 +41,6 @@ ROUND_SECONDS = 1.0
 SHARE_OF_TIME = 4  # a round that took a second is followed by so many of rest
 LISTERS = 4
 PURGED_LATELY = timedelta(days=1)
-NO_NODE = "no node that matches is live: the version starts when one joins"
 
 Names = dict[str, tuple[str, datetime]]  # node -> its state in a job, and since when it is on the list
 

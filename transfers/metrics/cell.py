@@ -18,7 +18,7 @@ from nodes.models import Node, NodeState
 from transfers import recorder
 from transfers.exposition import new_registry
 from transfers.links import Links, get_links
-from transfers.metrics import scheduler_load
+from transfers.metrics import scheduler_load, standing
 from transfers.models import Job, JobState
 from transfers.scheduler.types import UP
 
@@ -55,10 +55,11 @@ class CellCollector(Collector):
         yield up
 
 
-def _record(_links: Links) -> Iterator[Metric]:
+def _record(links: Links) -> Iterator[Metric]:
     cell = settings.FDIST_CELL
     yield _states("fdist_nodes", "Nodes of the cell.", Node.objects.filter(cell=cell), NodeState.values)
     yield _states("fdist_jobs", "Jobs of the cell.", Job.objects.filter(cell=cell), JobState.values)
+    yield from standing.figures(links)
 
 
 def _states(name: str, what: str, rows: Any, states: Iterable[str]) -> Metric:

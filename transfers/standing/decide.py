@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 LEAST_LOOKS = 2  # listings over which a source must be unchanged
+NO_NODE = "no node that matches is live: the version starts when one joins"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Count, Exists, F, OuterRef, Q
 from django.utils import timezone
 
 from transfers.models import Job, JobNodeState, JobState, Webhook, WebhookDelivery, WebhookKind, WebhookState
@@ -20,6 +20,7 @@ MOMENTS = {  # when what happened is told of, and of which jobs
     WebhookKind.COMPLETE: ("finished_at", Q(state=JobState.COMPLETE)),
     WebhookKind.FAILED: ("finished_at", Q(state=JobState.FAILED)),
     WebhookKind.STALLED: ("stalled_at", Q(state=JobState.RUNNING)),
+    WebhookKind.SWITCHED: ("standing_version__reached_at", Q()),
 }
 
 
@@ -40,10 +41,11 @@ def _messages(webhook: Webhook, kind: WebhookKind) -> list[WebhookDelivery]:
     told = WebhookDelivery.objects.filter(webhook=webhook, kind=kind, job=OuterRef("pk"), moment=OuterRef(moment))
     jobs = (
         Job.objects.filter(which, ~Exists(told), cell=webhook.cell, **{f"{moment}__gte": since})
-        .annotate(**node_counts())
-        .order_by(moment)
+        .select_related("standing_version__standing__wanted")
+        .annotate(moment=F(moment), **node_counts())
+        .order_by("moment")
     )
-    return [message(webhook, kind, getattr(job, moment), job) for job in jobs]
+    return [message(webhook, kind, vars(job)["moment"], job) for job in jobs]
 
 
 def node_counts() -> dict[str, Count]:
@@ -58,6 +60,12 @@ def message(webhook: Webhook, kind: WebhookKind, moment: datetime, job: Any = No
     """A new row, not saved. job: with the figures of its nodes; None for a ping."""
     identity = uuid.uuid4()
     body = {"id": str(identity), "event": str(kind), "at": moment.isoformat(), "job": job and _facts(job)}
+    if version := getattr(job, "standing_version", None):
+        body["standing"] = {
+            "name": version.standing.name,
+            "version": version.number,
+            "current_version": version.standing.current_number,
+        }
     return WebhookDelivery(
         id=identity, webhook=webhook, kind=kind, job=job, moment=moment, body=json.dumps(body, separators=(",", ":"))
     )
