@@ -27,7 +27,7 @@ from transfers.links import Links
 PATIENCE_MS = 20_000  # for what a busy machine shows late
 PROJECT = Path(__file__).resolve().parents[2]
 # Not the reaper: the nodes of these tests send no heartbeats, and it would declare them dead.
-PARTS = ["--part", "recorder", "--part", "planner", "--part", "sampler"]
+PARTS = ["--part", "recorder", "--part", "planner", "--part", "sampler", "--part", "standing"]
 USERS = """
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission

@@ -131,7 +131,7 @@ def standing(request: HttpRequest, name: str) -> HttpResponse:
 def context_of(found: Any, request: HttpRequest) -> dict[str, Any]:
     text = request.GET.get("node", "").strip()
     versions = list(versions_with_figures(found)[:SHOWN_VERSIONS])
-    kept = [version for version in versions if version.retired_at is None]
+    used = [version for version in versions if version.retired_at is None and version.current_at is not None]
     for version in versions:
         version.state = version_state(version, found)  # type: ignore[attr-defined]
     nodes = nodes_of(found).order_by("-behind", "node__name")
@@ -143,7 +143,7 @@ def context_of(found: Any, request: HttpRequest) -> dict[str, Any]:
         "standing": found,
         "versions": versions,
         "shares": shares(found),
-        "kept": kept,
+        "earlier": [version.number for version in used if version.pk != found.wanted_id],
         "nodes": shown[:SHOWN_NODES],
         "more_nodes": max(0, nodes.count() - SHOWN_NODES) if len(shown) > SHOWN_NODES else 0,
         "node": text,

@@ -1,0 +1,161 @@
+"""The pages of standing distributions in a browser: they follow what happens, at every width, and their buttons act."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from fdist_site.local.gcs_server import GcsServer
+from fdist_site.local.processes import wait_until
+from nodes import inventory
+from nodes.inventory import Inventory, Kept, Linked
+from tests.pages.conftest import Site, log_in
+from transfers.errors import NoSuchJob
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+NODES = ("stand-01", "stand-02")
+NAME = "stood"
+
+
+class Stood:
+    """A standing distribution whose nodes have and use what they are told, when the test says so."""
+
+    def __init__(self, site: Site, gcs: GcsServer) -> None:
+        self.site = site
+        self.gcs = gcs
+        self.holds: dict[str, Kept] = {}
+
+    def put(self, text: str) -> None:
+        self.gcs.put("pages", f"{NAME}/config.json", text.encode())
+        self.gcs.put("pages", f"{NAME}/DONE", text.encode())
+
+    def create(self) -> None:
+        body = {"name": NAME, "source": f"gs://pages/{NAME}/", "nodes": {"names": list(NODES)}}
+        self.site._post("standing/", {**body, "marker": "DONE", "check_seconds": 1})
+
+    def row(self) -> dict[str, Any]:
+        headers = {"Authorization": f"Token {self.site.token}"}
+        answer = self.site.session.get(f"{self.site.url}/api/v1/standing/{NAME}/", headers=headers, timeout=10)
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def wait(self, **fields: Any) -> None:
+        wait_until(lambda: fields.items() <= self.row().items(), 30, f"{fields}")
+
+    def deliver(self, number: int) -> str:
+        """Moves a version to all nodes; gives its job."""
+        self.wait(newest_version=number)
+        headers = {"Authorization": f"Token {self.site.token}"}
+        versions = self.site.session.get(
+            f"{self.site.url}/api/v1/standing/{NAME}/versions/", headers=headers, timeout=10
+        ).json()["results"]
+        job = str(versions[0]["job"]).replace("-", "")
+
+        def published() -> bool:
+            return self.site.links.scheduler.job(job) is not None
+
+        wait_until(published, 30, "the version's job")
+        for name in NODES:
+            try:
+                self.site.fleet.scheduler.announce(job, name, self.site.fleet.epochs[name], {})
+            except NoSuchJob:
+                continue
+        self.site.fleet.move(job)
+        self.holds[job] = Kept(100, pinned=True, whole=True)
+        self.wait(current_version=number)
+        return job
+
+    def use(self, job: str, *names: str) -> None:
+        """These nodes say that their links name the job's files."""
+        at = int(self.site.links.redis.time()[0]) * 1000 + 60_000
+        for name in names:
+            told = Inventory(at, None, 0, 0, self.holds, links={NAME: Linked(job)})
+            inventory.put(self.site.links.redis, "main", name, told)
+
+
+@pytest.fixture
+def stood(site: Site, gcs: GcsServer) -> Iterator[Stood]:
+    found = Stood(site, gcs)
+    site.nodes(*NODES)
+    found.put("one")
+    found.create()
+    yield found
+    headers = {"Authorization": f"Token {site.token}"}
+    site.session.delete(f"{site.url}/api/v1/standing/{NAME}/?copies=purge", headers=headers, timeout=10)
+
+
+def test_the_page_follows_a_version_from_its_start_to_its_use(page: Any, stood: Stood) -> None:
+    log_in(page)
+    page.goto("/standing/")
+    page.get_by_role("link", name=NAME).click()
+    expect(page.locator("#link")).to_have_text("updating")
+    first = stood.deliver(1)
+    stood.use(first, *NODES)
+    expect(page.locator("#state")).to_have_text("current")
+    stood.put("two")
+    second = stood.deliver(2)
+    expect(page.locator("#state")).to_have_text("switching")
+    behind = page.locator(".standing-nodes li", has_text="stand-02")
+    expect(behind.locator(".state")).to_have_text("behind")
+    stood.use(second, "stand-01")
+    expect(page.locator(".standing-nodes li", has_text="stand-01").locator(".state")).to_have_text("current")
+    expect(page.locator(".legend")).to_contain_text("1 node uses version 1")
+    stood.use(second, "stand-02")
+    expect(page.locator("#state")).to_have_text("current")
+    expect(page.locator(".events")).to_contain_text("version 2 is in use")
+    page.locator("table a.mono").first.click()
+    expect(page.locator(".facts")).to_contain_text("version 2 of stood")
+    page.goto("/")
+    expect(page.locator("section", has=page.locator("#standing-title"))).to_contain_text("version 2")
+
+
+def test_it_is_rolled_back_by_its_buttons(page: Any, stood: Stood) -> None:
+    first = stood.deliver(1)
+    stood.use(first, *NODES)
+    stood.put("two")
+    stood.use(stood.deliver(2), *NODES)
+    log_in(page)
+    page.goto(f"/standing/{NAME}/")
+    questions: list[str] = []
+    page.on("dialog", lambda dialog: (questions.append(dialog.message), dialog.accept()))
+    page.locator("select[name=version]").select_option("1")
+    page.get_by_role("button", name="Use it again").click()
+    expect(page.locator("#state")).to_have_text("rolled back")
+    expect(page.locator("#changing .notice")).to_contain_text("versions up to 2 are passed over")
+    assert questions == ["Have every node use that version now?"]
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator("#changing .notice")).to_have_count(0)
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("#state")).to_have_text("paused")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_wider_than_a_phone(browser: Any, site: Site, stood: Stood, scheme: str) -> None:
+    stood.use(stood.deliver(1), "stand-01")
+    context = browser.new_context(viewport={"width": 375, "height": 800}, base_url=site.url, color_scheme=scheme)
+    page = context.new_page()
+    log_in(page)
+    for address in ("/standing/", f"/standing/{NAME}/", "/"):
+        page.goto(address)
+        expect(page.get_by_text(re.compile(NAME)).first).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 375, address
+    context.close()
+
+
+def test_who_searches_is_not_disturbed(page: Any, stood: Stood) -> None:
+    stood.use(stood.deliver(1), *NODES)
+    log_in(page)
+    page.goto(f"/standing/{NAME}/")
+    expect(page.locator("#link")).to_have_text("updating")
+    search = page.get_by_label("Search nodes by name")
+    search.press_sequentially("-02")
+    page.wait_for_timeout(2500)
+    expect(search).to_have_value("-02")
+    search.press("Enter")
+    expect(page.locator(".standing-nodes li")).to_have_count(1)
+    page.wait_for_timeout(2500)
+    expect(page.locator(".standing-nodes li")).to_have_text(re.compile("stand-02"))
