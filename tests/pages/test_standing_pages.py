@@ -14,7 +14,6 @@ from fdist_site.local.processes import wait_until
 from nodes import inventory
 from nodes.inventory import Inventory, Kept, Linked
 from tests.pages.conftest import Site, log_in
-from transfers.errors import NoSuchJob
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 NODES = ("stand-01", "stand-02")
@@ -44,7 +43,7 @@ class Stood:
         return found
 
     def wait(self, **fields: Any) -> None:
-        wait_until(lambda: fields.items() <= self.row().items(), 30, f"{fields}")
+        wait_until(lambda: fields.items() <= self.row().items(), 60, f"{fields}")
 
     def deliver(self, number: int) -> str:
         """Moves a version to all nodes; gives its job."""
@@ -56,14 +55,11 @@ class Stood:
         job = str(versions[0]["job"]).replace("-", "")
 
         def published() -> bool:
-            return self.site.links.scheduler.job(job) is not None
+            return {row.node for row in self.site.links.scheduler.job_nodes(job)} == set(NODES)
 
-        wait_until(published, 30, "the version's job")
+        wait_until(published, 60, "the version's job")
         for name in NODES:
-            try:
-                self.site.fleet.scheduler.announce(job, name, self.site.fleet.epochs[name], {})
-            except NoSuchJob:
-                continue
+            self.site.fleet.scheduler.announce(job, name, self.site.fleet.epochs[name], {})
         self.site.fleet.move(job)
         self.holds[job] = Kept(100, pinned=True, whole=True)
         self.wait(current_version=number)

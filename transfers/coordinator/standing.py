@@ -38,7 +38,8 @@ from transfers.standing.source import fingerprint
 logger = logging.getLogger(__name__)
 
 ROUND_SECONDS = 1.0
-SHARE_OF_TIME = 4  # a round that took a second is followed by so many of rest
+LONGEST_REST = 10.0
+REST_SHARE = 4  # a round that took a second of the processor is followed by so many seconds of rest
 LISTERS = 4
 PURGED_LATELY = timedelta(days=1)
 
@@ -59,7 +60,7 @@ class Keeper:
         self._listings: dict[int, Future[Listing]] = {}
 
     def step(self) -> float:
-        begun = self.clock()
+        begun = time.thread_time()
         standings = list(
             Standing.objects.filter(cell=self.links.cell).select_related("wanted", "created_by").order_by("pk")
         )
@@ -75,7 +76,7 @@ class Keeper:
             self.leftovers.clear(fleet)
         kept = StandingVersion.objects.filter(standing__in=standings, retired_at=None).values_list("job", flat=True)
         self.retries.keep({job.hex for job in kept})
-        return max(ROUND_SECONDS, SHARE_OF_TIME * (self.clock() - begun))
+        return min(max(ROUND_SECONDS, REST_SHARE * (time.thread_time() - begun)), LONGEST_REST)
 
     def _tell(self, standings: list[Standing]) -> None:
         """What nodes are to use, as the record has it: also after Redis lost it."""

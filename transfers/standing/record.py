@@ -50,9 +50,15 @@ def note(standing: Standing, fleet: Fleet, picked: Picked, links: Links) -> None
             for field, value in values.items():
                 setattr(row, field, value)
             row.changed_at = now if moved else row.changed_at
+            row.pk = None  # it is found by what it is about
             changed.append(row)
-    StandingNode.objects.bulk_create(new, batch_size=BATCH, ignore_conflicts=True)
-    StandingNode.objects.bulk_update(changed, ["uses", "leaving", "why", "changed_at"], batch_size=BATCH)
+    StandingNode.objects.bulk_create(
+        new + changed,
+        batch_size=BATCH,
+        update_conflicts=True,
+        unique_fields=["standing", "node"],
+        update_fields=["uses", "leaving", "why", "changed_at"],
+    )
     gone = rows.keys() - kept
     StandingNode.objects.filter(standing=standing, node_id__in=gone).delete()
     if rows:  # those that are there from the start did not join
