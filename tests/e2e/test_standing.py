@@ -278,3 +278,24 @@ def test_a_version_that_one_node_cannot_take_leaves_all_where_they_are_and_says_
     llama.put("three")  # the way out: a newer one
     llama.wait_version(names, 3)
     llama.assert_right(names, "three")
+
+
+@pytest.mark.parametrize("topology", ["mesh", "pipeline"])
+def test_a_node_that_joins_gets_what_the_others_use_though_the_bucket_has_it_no_longer(
+    llama: Llama, topology: str
+) -> None:
+    names = llama.agents(2)
+    llama.put("one")
+    llama.create(topology=topology)
+    llama.wait_version(names, 1)
+    llama.post("pause")
+    llama.put("two")
+    late = llama.agents(2)
+    llama.wait_version(late, 1)
+    llama.assert_right([*names, *late], "one")
+    job = llama.fleet.job(llama.row()["current_job"])
+    assert job["state"] == "complete" and job["bytes_from_gcs"] < 1.1 * sum(map(len, llama.contents["one"].values()))
+    assert llama.row()["newest_version"] == 1
+    llama.post("resume")
+    llama.wait_version([*names, *late], 2)
+    llama.assert_right([*names, *late], "two")
