@@ -210,9 +210,17 @@ function release(l, brought)
   end
 end
 
--- Release a lease that did not bring its shard, and tell the record and, with `tell`, its receiver.
 local AVOID_MS = 10000
-local AVOID_FORWARDER_MS = 300 -- the fault may well be of the one that it receives from
+local AVOID_BRIEFLY_MS = 300
+
+-- How long the receiver of l takes nothing from its source. In a chain there is no other: one failure is a mishap.
+local function avoid_for(j, l, kind)
+  local forwarder = l.how == 'cut_through' -- the fault may well be of the one that it receives from
+  local mishap = j.topology == 'pipeline' and kind == 'failed' and load_node(l.src).strikes == 0
+  return (forwarder or mishap) and AVOID_BRIEFLY_MS or AVOID_MS
+end
+
+-- Release a lease that did not bring its shard, and tell the record and, with `tell`, its receiver.
 function fail_lease(id, kind, why, bytes, ms, tell, first)
   local l = load_lease(id)
   if not l then
@@ -229,7 +237,7 @@ function fail_lease(id, kind, why, bytes, ms, tell, first)
   else
     change_job(j, 'bytes_peer', j.bytes_peer + bytes)
     if why ~= 'moved' then
-      local till = NOW + (l.how == 'cut_through' and AVOID_FORWARDER_MS or AVOID_MS)
+      local till = NOW + avoid_for(j, l, kind)
       change_job(j, 'avoids', math.max(j.avoids, till))
       call('HSET', j.key .. ':avoid', l.src .. '>' .. l.dst, till)
     end
