@@ -116,6 +116,7 @@ function grant(j, i, s, src, how)
   if j.topology == 'pipeline' then
     call('SETBIT', j.got .. s, i, 1)
   end
+  brought_into_zone(j, i, s)
   if src == '' then
     change_job(j, 'attempts', j.attempts + 1)
     change_job(j, 'gcs_flight', j.gcs_flight + bytes_of(j, s))
@@ -203,6 +204,7 @@ function release(l, brought)
     if j.topology == 'pipeline' then
       call('SETBIT', j.got .. l.shard, l.dst, 0)
     end
+    lost_to_zone(j, l.dst, l.shard)
     fresh_if_lost(j, l.shard)
   end
   if dst.wants > 0 then
