@@ -56,6 +56,11 @@ def options_of(command: Command) -> Command:
             click.option("--upload-slots", type=int, help="Uploads at once of a node, if less than its own."),
             click.option("--download-slots", type=int, help="Downloads at once of a node, if less than its own."),
             click.option("--priority", type=int, help="A higher one goes first."),
+            click.option(
+                "--own-zone/--any-zone",
+                default=None,
+                help="Whether nodes take from their own zone what it has (default), or from anywhere.",
+            ),
             click.option("--bucket-budget", help="A version fails rather than read more of the bucket: 1.2x."),
         )
     ):

@@ -28,6 +28,9 @@ class JobLimitsSerializer(serializers.Serializer[Any]):
     download_slots = serializers.IntegerField(required=False, allow_null=True)
     priority = serializers.IntegerField(required=False, help_text="a higher one goes first")
     policy = serializers.ChoiceField(choices=Policy.choices, required=False, help_text="of a mesh")
+    own_zone = serializers.BooleanField(
+        required=False, help_text="whether nodes of a mesh take from their own zone (their label zone) what it has"
+    )
     bucket_budget = BudgetField(required=False, allow_null=True)
 
 

@@ -28,7 +28,7 @@ class StandingCalls:
 
         nodes: as of a job. options: destination, share, versions_kept, check_seconds, settle_seconds, marker, and of
         each version's job topology, shard_size, gcs_slots, upload_slots, download_slots, priority, policy,
-        bucket_budget. Raises InvalidRequest that names the field.
+        own_zone, bucket_budget. Raises InvalidRequest that names the field.
         """
         body = {"name": name, "source": source, **_changes(nodes, options)}
         return Standing.of(self._http.post("standing/", body))

@@ -26,6 +26,7 @@ JOB_OPTIONS = (
     "download_slots",
     "priority",
     "policy",
+    "own_zone",
     "bucket_budget",
 )
 CHANGEABLE = ("nodes", "share", "versions_kept", "check_seconds", "settle_seconds", "marker", *JOB_OPTIONS)

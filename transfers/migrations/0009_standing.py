@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('nodes', '0004_store'),
-        ('transfers', '0007_keeping'),
+        ('transfers', '0008_zones'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
