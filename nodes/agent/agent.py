@@ -20,7 +20,7 @@ from nodes.agent.caps import Caps
 from nodes.agent.chaos import OP as CHAOS
 from nodes.agent.chaos import Chaos
 from nodes.agent.config import AgentConfig
-from nodes.agent.currents import Links
+from nodes.agent.currents import CurrentLinks
 from nodes.agent.drain import Assigned, Changed, Drain, Registered
 from nodes.agent.inbox import Inbox
 from nodes.agent.job import LocalJob
@@ -99,7 +99,7 @@ class Agent:
         self._movers = ThreadPool("mover")
         keeper = Keeper(self.session, self.store, config.coordinator_keys, self._stopping, self._job_changed)
         self.book = JobBook(self.session, keeper, self._chores)
-        self.links = Links(self.store, self.scheduler, config.name, self._links_changed)
+        self.links = CurrentLinks(self.store, self.scheduler, config.name, self._links_changed)
         self.keeping = Keeping(
             self.store,
             config.quota,

@@ -24,7 +24,7 @@ LOOK_AFTER = 30.0  # seconds after which links are looked at, though nothing is 
 AGAIN_AFTER = 2.0  # seconds until Redis is asked again after it did not answer
 
 
-class Links:
+class CurrentLinks:
     """changed: called when a link was moved, or could not be. heard: with the revision that a heartbeat brought."""
 
     def __init__(self, store: Store, scheduler: Scheduler, node: str, changed: Callable[[], None]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -16,7 +17,7 @@ from transfers import submission
 from transfers.errors import InvalidTransition, PlanError
 from transfers.links import Links
 from transfers.metrics.standing import figures
-from transfers.models import Job, JobNode, JobNodeState, JobState, Standing, StandingNode, Webhook
+from transfers.models import Job, JobNode, JobNodeState, JobState, Standing, StandingEvent, StandingNode, Webhook
 from transfers.standing import acts
 from transfers.standing.decide import NO_NODE
 from transfers.webhooks import outbox
@@ -300,6 +301,58 @@ def test_a_changed_selector_moves_it(running: Stage) -> None:
     running.rounds(4)
     assert running.uses() == {"gpu-03": 1}
     assert running.numbers("gpu-01") == set()
+
+
+def test_a_node_that_leaves_the_fleet_is_listed_no_longer_and_is_served_when_it_is_back(running: Stage) -> None:
+    running.down("gpu-02")
+    running.coordinate()
+    running.coordinate()
+    assert running.uses() == {"gpu-01": 1}
+    left = StandingEvent.objects.filter(kind="left").values_list("node", flat=True)
+    assert list(left) == ["gpu-02"]
+    running.holds["gpu-02"].clear()  # the same name on a new machine
+    running.linked.pop("gpu-02")
+    running.fleet.held.pop((running.job(1), "gpu-02"))
+    running.nodes("gpu-02")
+    running.rounds(4)
+    assert running.uses() == dict.fromkeys(BOTH, 1) and running.numbers("gpu-02") == {1}
+
+
+def test_the_job_of_the_version_in_use_goes_on_though_somebody_cancels_it(running: Stage) -> None:
+    running.nodes("gpu-03")
+    running.coordinate()
+    submission.cancel(running.version(1).job, "by mistake", running.links)
+    running.coordinate()
+    running.clock.now += 61
+    running.rounds(4)
+    assert running.uses() == dict.fromkeys([*BOTH, "gpu-03"], 1)
+
+
+def test_a_version_whose_job_somebody_cancels_is_not_used(running: Stage) -> None:
+    newer(running)
+    running.coordinate()
+    submission.cancel(running.version(2).job, "not this one", running.links)
+    running.clock.now += 7200
+    running.rounds(4)
+    assert running.uses() == dict.fromkeys(BOTH, 1)
+
+
+def test_a_fault_with_one_does_not_end_the_work_for_the_others(
+    running: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = running.create(name="a-first-one", destination="elsewhere")
+    record = running.keeper._see_to
+
+    def see_to(standing: Standing, fleet: Any) -> None:
+        if standing.pk == broken.pk:
+            raise ZeroDivisionError
+        record(standing, fleet)
+
+    monkeypatch.setattr(running.keeper, "_see_to", see_to)
+    newer(running)
+    running.rounds(4)
+    assert running.uses() == dict.fromkeys(BOTH, 2)
+    assert "a round failed standing=a-first-one" in caplog.text
 
 
 # --- people

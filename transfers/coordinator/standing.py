@@ -12,6 +12,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 
+import redis
+from django.db import Error as DatabaseError
 from django.utils import timezone
 
 from transfers.errors import FdistError, PlanError
@@ -73,6 +75,10 @@ class Keeper:
                     self._see_to(standing, fleet)
                 except FdistError as error:  # something ended meanwhile; the next round sees that
                     logger.info("passed over standing=%s reason=%s", standing.name, error)
+                except (redis.RedisError, DatabaseError):
+                    raise
+                except Exception:  # a fault of ours with one must not end the work for the others
+                    logger.exception("a round failed standing=%s", standing.name)
             self.leftovers.clear(fleet)
         kept = StandingVersion.objects.filter(standing__in=standings, retired_at=None).values_list("job", flat=True)
         self.retries.keep({job.hex for job in kept})
@@ -192,8 +198,15 @@ class Keeper:
             if not states:
                 continue  # it has just started, with its nodes
             with about(job=version.job.id.hex):
-                serve = version.number in served
-                members.keep_members(version, states, picked, self.retries, self.links, serve=serve)
+                members.keep_members(
+                    version,
+                    states,
+                    picked,
+                    self.retries,
+                    self.links,
+                    serve=version.number in served,
+                    current=version.number == standing.current_number,
+                )
 
     def _note_failures(self, standing: Standing, kept: list[StandingVersion]) -> None:
         for version in kept:

@@ -44,14 +44,22 @@ class Retries:
 
 
 def keep_members(
-    version: StandingVersion, states: dict[str, str], picked: Picked, retries: Retries, links: Links, *, serve: bool
+    version: StandingVersion,
+    states: dict[str, str],
+    picked: Picked,
+    retries: Retries,
+    links: Links,
+    *,
+    serve: bool,
+    current: bool,
 ) -> None:
     """Brings the job's list to what the selector says.
 
-    states: of the nodes on the list. serve: whether nodes that do not have it are to get it. Raises RedisError.
+    states: of the nodes on the list. serve: whether nodes that do not have it are to get it. current: whether it is
+    the version in use, whose job goes on whoever cancelled it. Raises RedisError.
     """
     job = version.job
-    if job.state == JobState.FAILED and serve:
+    if serve and (job.state == JobState.FAILED or (current and job.state == JobState.CANCELLED)):
         _retry(job, retries, links)
     failed = [name for name, state in states.items() if state == JobNodeState.FAILED and name in picked.live]
     wanting = picked.live if serve and job.state not in (JobState.CANCELLED, JobState.FAILED) else ()

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from nodes.inventory import Inventory, Linked, is_job
+from nodes.models import Node
 from transfers.links import Links
 from transfers.models import (
     JobNode,
@@ -62,9 +63,9 @@ def note(standing: Standing, fleet: Fleet, picked: Picked, links: Links) -> None
     gone = rows.keys() - kept
     StandingNode.objects.filter(standing=standing, node_id__in=gone).delete()
     if rows:  # those that are there from the start did not join
-        names = {member.pk: member.name for member in fleet.members.values()}
+        names = dict(Node.objects.filter(pk__in=[*gone, *(row.node_id for row in new)]).values_list("pk", "name"))
         joined = [(StandingEventKind.JOINED, names[row.node_id]) for row in new]
-        left = [(StandingEventKind.LEFT, names[pk]) for pk in sorted(gone) if pk in names]
+        left = [(StandingEventKind.LEFT, names[pk]) for pk in sorted(gone)]
         events = [StandingEvent(standing=standing, kind=kind, node=name) for kind, name in joined + left]
         StandingEvent.objects.bulk_create(events, batch_size=BATCH)
 
