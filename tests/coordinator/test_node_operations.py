@@ -72,5 +72,14 @@ def test_the_groups_are_there_and_each_may_more_than_the_one_before() -> None:
     assert found["viewer"] < found["operator"] < found["admin"]
     assert {"view_job", "view_node", "view_transfer"} <= found["viewer"]
     assert all(name.startswith("view_") for name in found["viewer"])
-    assert found["operator"] - found["viewer"] == {"add_job", "change_job", "cancel_job", "drain_node", "cap_node"}
+    assert found["operator"] - found["viewer"] == {
+        "add_job",
+        "change_job",
+        "cancel_job",
+        "add_standing",
+        "change_standing",
+        "rollback_standing",
+        "drain_node",
+        "cap_node",
+    }
     assert {"purge_job", "remove_node", "add_enrolmentkey"} <= found["admin"]
