@@ -11,7 +11,7 @@ from nodes import inventory
 from nodes.inventory import Inventory, Kept, Linked
 from tests.site_fixtures import Fleet, fold
 from transfers.coordinator.planner import RECONCILE_SECONDS, Planner
-from transfers.coordinator.standing import Keeper
+from transfers.coordinator.standing import StandingKeeper
 from transfers.dataplane.current import VersionPlace
 from transfers.errors import NoSuchJob
 from transfers.links import Links
@@ -39,7 +39,7 @@ class Stage:
         self.gcs = gcs
         self.clock = Clock()
         self.planner = Planner(links, self.clock)
-        self.keeper = Keeper(links, self.clock)
+        self.keeper = StandingKeeper(links, self.clock)
         self.prefix = f"m{next(_numbers)}"
         self.holds: dict[str, set[str]] = {}
         self.linked: dict[str, str] = {}

@@ -384,6 +384,21 @@ def test_a_rollback_ends_when_somebody_resumes(running: Stage) -> None:
     assert running.uses() == dict.fromkeys(BOTH, 2)
 
 
+def test_a_round_that_began_before_a_rollback_does_not_undo_it(running: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    newer(running)
+    running.rounds(4)
+    running.links.redis.flushall()  # so that the round has something to tell
+    tell = running.keeper._tell
+
+    def tell_late(standings: Any, told: Any) -> None:
+        acts.rollback(running.standing())
+        tell(standings, told)
+
+    monkeypatch.setattr(running.keeper, "_tell", tell_late)
+    running.keeper.step()
+    assert running.links.scheduler.currents().jobs == {running.prefix: running.job(1)}
+
+
 def test_a_rollback_that_cannot_be_says_why(running: Stage) -> None:
     with pytest.raises(InvalidTransition, match="keeps no version that was used before"):
         acts.rollback(running.standing())
@@ -483,9 +498,9 @@ def test_what_cannot_change_is_refused(running: Stage) -> None:
 
 
 def test_two_coordinators_at_once_start_one_version(running: Stage, links: Links) -> None:
-    from transfers.coordinator.standing import Keeper
+    from transfers.coordinator.standing import StandingKeeper
 
-    other = Keeper(links, running.clock)
+    other = StandingKeeper(links, running.clock)
     newer(running)
     for keeper in (running.keeper, other):
         keeper.step()

@@ -233,6 +233,25 @@ def test_a_loss_of_redis_in_the_middle_of_a_version(llama: Llama) -> None:
         each.end()
 
 
+def test_a_coordinator_that_is_killed_before_the_switch_goes_on_where_it_was(llama: Llama) -> None:
+    names = llama.agents(2)
+    llama.put("one")
+    llama.create()
+    llama.wait_version(names, 1)
+    watched = [llama.watch(name) for name in names]
+    llama.put("two")
+    wait_until(lambda: llama.row()["newest_version"] == 2, 30, "version 2 to start")
+    llama.fleet.kill("coordinator")
+    llama.fleet.stop(names[0])  # and an agent starts while nobody coordinates
+    llama.start(names[0])
+    llama.fleet.start_coordinator()
+    llama.wait_version(names, 2)
+    llama.assert_right(names, "two")
+    assert llama.row()["newest_version"] == 2
+    for each in watched:
+        each.end()
+
+
 def test_a_node_killed_during_the_switch_comes_back_right(llama: Llama) -> None:
     names = llama.agents(3)
     llama.put("one")

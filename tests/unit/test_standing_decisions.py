@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transfers.dataplane.current import VersionPlace
+from transfers.errors import PlanError
+from transfers.planning import Listing, Manifest, SourceObject, parse_manifest, parse_source
 from transfers.standing.decide import (
     Sight,
     VersionFacts,
@@ -21,6 +24,7 @@ from transfers.standing.decide import (
     too_old,
 )
 from transfers.standing.request import overlaps
+from transfers.standing.source import fingerprint
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SETTLE = timedelta(seconds=60)
@@ -62,13 +66,13 @@ def test_a_marker_or_no_wait_makes_one_look_enough() -> None:
 )
 def test_what_settled_was_the_same_for_so_long_in_every_look(looks: list[tuple[str, int]], settle: int) -> None:
     sight, clock, seen = Sight(), 0, []
-    for fingerprint, pause in looks:
+    for state, pause in looks:
         clock += pause
-        seen.append((clock, fingerprint))
-        sight = sight.again(fingerprint, at(clock))
+        seen.append((clock, state))
+        sight = sight.again(state, at(clock))
         same = []
         for when, what in reversed(seen):
-            if what != fingerprint:
+            if what != state:
                 break
             same.append(when)
         expected = len(same) >= 2 and clock - min(same) >= settle
@@ -229,3 +233,36 @@ def test_a_version_is_known_by_its_destination(destination: str, place: VersionP
 )
 def test_places_that_would_meet_are_known(one: str, other: str, meet: bool) -> None:
     assert overlaps(one, other) is overlaps(other, one) is meet
+
+
+# --- what is the same
+
+
+def listing(*generations: tuple[str, int], manifest: Manifest | None = None) -> Listing:
+    objects = [SourceObject("bkt", f"m/{name}", generation, 10, 1) for name, generation in generations]
+    return Listing(parse_source("gs://bkt/m/"), objects, manifest)
+
+
+def test_a_source_is_another_when_a_name_or_a_generation_is() -> None:
+    one = fingerprint(listing(("a", 1), ("b", 2)))
+    assert one == fingerprint(listing(("b", 2), ("a", 1)))
+    others = [listing(("a", 1)), listing(("a", 1), ("b", 3)), listing(("a", 1), ("c", 2)), listing(("a", 12), ("b", 2))]
+    assert len({one, *map(fingerprint, others)}) == 5
+
+
+def test_with_a_marker_only_that_counts() -> None:
+    one = fingerprint(listing(("a", 1), ("DONE", 5)), "DONE")
+    assert one == fingerprint(listing(("a", 9), ("b", 2), ("DONE", 5)), "DONE")
+    assert one != fingerprint(listing(("a", 1), ("DONE", 6)), "DONE")
+    with pytest.raises(PlanError, match="there is no gs://bkt/m/DONE"):
+        fingerprint(listing(("a", 1), ("sub/DONE", 5)), "DONE")
+
+
+def test_a_manifest_that_lists_the_same_shards_otherwise_is_another_version() -> None:
+    def manifest(name: str) -> Manifest:
+        text = {"fdist_manifest": 1, "files": [{"name": name, "shards": [{"object": "s1"}]}]}
+        return parse_manifest(json.dumps(text).encode(), parse_source("gs://bkt/m/x.fdist.json"))
+
+    one, other = (fingerprint(listing(("s1", 1), manifest=manifest(name))) for name in ("a", "b"))
+    assert one != other
+    assert one == fingerprint(listing(("s1", 1), manifest=manifest("a")))

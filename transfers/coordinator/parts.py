@@ -15,7 +15,7 @@ from transfers.coordinator.loop import Loop, Part
 from transfers.coordinator.planner import Planner
 from transfers.coordinator.pruner import Pruner
 from transfers.coordinator.stalls import Watcher
-from transfers.coordinator.standing import Keeper
+from transfers.coordinator.standing import StandingKeeper
 from transfers.links import Links
 from transfers.metrics import counts
 from transfers.metrics.tally import tally
@@ -95,7 +95,7 @@ PARTS: dict[str, Callable[[Links], Part]] = {
     "watcher": make_watcher,
     "herald": make_herald,
     "pruner": Pruner,
-    "standing": Keeper,
+    "standing": StandingKeeper,
 }
 
 

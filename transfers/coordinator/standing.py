@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 
@@ -48,7 +48,7 @@ PURGED_LATELY = timedelta(days=1)
 Names = dict[str, tuple[str, datetime]]  # node -> its state in a job, and since when it is on the list
 
 
-class Keeper:
+class StandingKeeper:
     """clock: monotonic seconds."""
 
     name = "standing"
@@ -63,11 +63,12 @@ class Keeper:
 
     def step(self) -> float:
         begun = time.thread_time()
+        told = self.links.scheduler.currents().jobs  # before the record: what is changed in between is told next time
         standings = list(
             Standing.objects.filter(cell=self.links.cell).select_related("wanted", "created_by").order_by("pk")
         )
         self._listings = {pk: found for pk, found in self._listings.items() if pk in {each.pk for each in standings}}
-        self._tell(standings)
+        self._tell(standings, told)
         if standings or Job.objects.filter(purged_at__gt=timezone.now() - PURGED_LATELY).exists():
             fleet = Fleet.read(self.links)
             for standing in standings:
@@ -84,13 +85,12 @@ class Keeper:
         self.retries.keep({job.hex for job in kept})
         return min(max(ROUND_SECONDS, REST_SHARE * (time.thread_time() - begun)), LONGEST_REST)
 
-    def _tell(self, standings: list[Standing]) -> None:
+    def _tell(self, standings: list[Standing], told: Mapping[str, str]) -> None:
         """What nodes are to use, as the record has it: also after Redis lost it."""
-        there = self.links.scheduler.currents().jobs
-        for folder in there.keys() - {each.destination for each in standings}:
+        for folder in told.keys() - {each.destination for each in standings}:
             self.links.scheduler.set_current(folder, "")
         for standing in standings:
-            if there.get(standing.destination, "") != (standing.wanted.job_id.hex if standing.wanted else ""):
+            if told.get(standing.destination, "") != (standing.wanted.job_id.hex if standing.wanted else ""):
                 versions.tell(standing, self.links)
 
     def _see_to(self, standing: Standing, fleet: Fleet) -> None:

@@ -79,8 +79,12 @@ def use(standing: Standing, version: StandingVersion, kind: str, passed_over: in
 
 
 def tell(standing: Standing, links: Links) -> bool:
-    """Has nodes use what the record wants; says whether that was news. Raises RedisError."""
-    return links.scheduler.set_current(standing.destination, standing.wanted.job_id.hex if standing.wanted else "")
+    """Has nodes use what the record wants at this moment; says whether that was news. Raises RedisError.
+
+    It is read again: whoever looked at it a while ago must not take back what a person has changed since.
+    """
+    job = Standing.objects.filter(pk=standing.pk).values_list("wanted__job", flat=True).first()
+    return links.scheduler.set_current(standing.destination, job.hex if job else "")
 
 
 def retire(version: StandingVersion, kind: str, links: Links, why: str = "") -> None:
