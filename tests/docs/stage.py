@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shlex
@@ -18,6 +17,7 @@ from fdist_site.local.payload import model_payload
 from fdist_site.local.processes import free_port, wait_until
 from tests.docs.blocks import Block, missing_lines
 from tests.postgresql import postgresql
+from transfers.client import Fdist
 
 PROJECT = Path(__file__).resolve().parents[2]
 NODES = ("gpu-07", "gpu-08")
@@ -27,6 +27,7 @@ SECONDS = 60
 POSTGRESQL = "postgres://fdist:secret@127.0.0.1:5432/fdist"
 FOLDERS = re.compile(r"(?<![\w.$-])(?<!\w/)/(?:var/lib/fdist(?:/record\.sqlite3)?|data|tmp/[\w-]+)\b")
 JOB = r"(?<![\w$])JOB\b(?!=)"
+TOLD = re.compile(r'^declare -x (FDIST_URL|FDIST_TOKEN)="(.*)"$', re.MULTILINE)
 PYTHON_KNOWS = """
 import os
 from fdist_site.local.redis_server import connect
@@ -133,9 +134,12 @@ class PageRun:
 
     def job(self) -> str:
         """The newest job, of the fleet that the page speaks to by now."""
-        asked = f". {shlex.quote(str(self.variables))}; fdist jobs --limit 1 --json"
-        done = subprocess.run(["bash", "-c", asked], env=self.environment, capture_output=True, text=True, check=True)
-        return str(json.loads(done.stdout)[0]["id"])
+        told = dict(
+            re.findall(r'^declare -x (FDIST_URL|FDIST_TOKEN)="(.*)"$', self.variables.read_text(), re.MULTILINE)
+        )
+        known = self.environment | told
+        with Fdist(known["FDIST_URL"], known["FDIST_TOKEN"]) as fdist:
+            return next(iter(fdist.jobs(limit=1))).id
 
     def _folder(self, path: str) -> str:
         """Where a folder that a page names is here: a node's data, or one of the page's own."""
