@@ -129,12 +129,82 @@ def manage() -> str:
 # --- the API
 
 
-def openapi() -> str:
+def schema() -> dict[str, Any]:
     from drf_spectacular.generators import SchemaGenerator
+
+    found: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
+    return found
+
+
+def openapi() -> str:
     from drf_spectacular.renderers import OpenApiYamlRenderer
 
-    schema = SchemaGenerator().get_schema(request=None, public=True)
-    return OpenApiYamlRenderer().render(schema, renderer_context={}).decode()
+    return OpenApiYamlRenderer().render(schema(), renderer_context={}).decode()
+
+
+def api() -> str:
+    found = schema()
+    lines = [NOTE, "", "# Every request of the API", ""]
+    lines += [
+        "How to log in, errors, lists, streams and webhooks are in [api.md](../api.md); the same as OpenAPI 3, with"
+    ]
+    lines += ["everything that is answered, is [openapi.yaml](openapi.yaml).", ""]
+    for path, operations in found["paths"].items():
+        for method, operation in operations.items():
+            lines += [f"## {method.upper()} {path}", "", *prose(operation.get("description", ""))]
+            asked = [each for each in operation.get("parameters", ()) if each["in"] in ("query", "header")]
+            if asked:
+                lines += table([(f"`{each['name']}`", parameter(each)) for each in asked], "parameter")
+            content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+            if fields := list(body_rows(content.get("schema", {}), found["components"]["schemas"])):
+                lines += ["| field | type | meaning |", "| --- | --- | --- |", *fields, ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def parameter(asked: dict[str, Any]) -> str:
+    """What a parameter of a request means, with the values that it can have."""
+    kind = asked["schema"]
+    choices = " or ".join(f"`{each}`" for each in kind.get("enum", kind.get("items", {}).get("enum", ())))
+    return " ".join(filter(None, [without_choices(asked.get("description", "")), choices]))
+
+
+def without_choices(text: str) -> str:
+    """A description without the list of values that the schema's maker adds."""
+    return re.split(r"^\* `", text, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def body_rows(body: dict[str, Any], components: dict[str, Any]) -> Iterator[str]:
+    """A row for each field of what a request carries."""
+    named = components[body["$ref"].rpartition("/")[2]] if "$ref" in body else body
+    for name, field in named.get("properties", {}).items():
+        needed = ", needed" if name in named.get("required", ()) else ""
+        choices = next((each for each in (field, *_parts(field, components)) if "enum" in each), {}).get("enum", ())
+        kind = " or ".join(f"`{choice}`" for choice in choices) or field.get("type", "") or "object"
+        yield f"| `{name}` | {kind}{needed} | {cell(without_choices(field.get('description', '')))} |"
+
+
+def _parts(field: dict[str, Any], components: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    refs = [field, *field.get("allOf", ()), *field.get("oneOf", ())]
+    yield from (components[each["$ref"].rpartition("/")[2]] for each in refs if "$ref" in each)
+
+
+# --- Redis
+
+
+def redis() -> str:
+    """The keys of a cell, and each script's own header."""
+    from transfers.scheduler import keys, scripts
+
+    lines = [NOTE, "", "# Every key and script in Redis", ""]
+    lines += ["Only the scripts change the keys; the coordinator, the site and the agents call them through"]
+    lines += ["`transfers/scheduler/face.py`. How they work together is in [mesh.md](../mesh.md).", "", "## Keys", ""]
+    said = re.sub(r"`[^`]*`|<", lambda found: found[0] if len(found[0]) > 1 else "&lt;", keys.__doc__ or "")
+    lines += [said.partition("\n\n")[2].strip(), ""]
+    for name in scripts.names():
+        text = (scripts.FOLDER / f"{name}.lua").read_text()
+        header = [line.removeprefix("--").removeprefix(" ") for line in text.partition("\n\n")[0].splitlines()]
+        lines += [f"## {name}", "", "```text", *header, "```", ""]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 # --- metrics
@@ -209,7 +279,14 @@ def metrics() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-MADE = {"cli.md": fdist, "manage.md": manage, "metrics.md": metrics, "openapi.yaml": openapi}
+MADE = {
+    "api.md": api,
+    "cli.md": fdist,
+    "manage.md": manage,
+    "metrics.md": metrics,
+    "openapi.yaml": openapi,
+    "redis.md": redis,
+}
 
 
 def main() -> None:

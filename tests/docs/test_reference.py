@@ -21,3 +21,5 @@ def test_every_command_option_and_metric_is_there() -> None:
     assert "| `fdist_jobs` | gauge | `state` |" in reference.metrics()
     assert "| `fdist_transfers_total` | counter | `source`, `outcome` |" in reference.metrics()
     assert "/api/v1/jobs/{id}/cancel/" in reference.openapi()
+    assert "| `quorum` | number |" in reference.api()
+    assert "| events | stream |" in reference.redis()
