@@ -23,7 +23,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 NODES = ("gpu-07", "gpu-08")
 LABELS = "zone=a,kind=h100"
 METRICS_TOKEN = "the-token-of-the-documents"
-SECONDS = 60
+SECONDS = 90
 POSTGRESQL = "postgres://fdist:secret@127.0.0.1:5432/fdist"
 FOLDERS = re.compile(r"(?<![\w.$-])(?<!\w/)/(?:var/lib/fdist(?:/record\.sqlite3)?|data|tmp/[\w-]+)\b")
 JOB = r"(?<![\w$])JOB\b(?!=)"
@@ -106,11 +106,11 @@ class PageRun:
         self.key = stage.fleet.enrolment_key
 
     def close(self) -> None:
-        """Ends what the page left running, as Ctrl-C would."""
-        for block, process, log in reversed(self.running):
-            assert process.poll() is None, f"{block} did not keep running:\n{log.read_text()[-2000:]}"
+        """Ends what the page left running, as Ctrl-C would; what has ended by itself was to keep running."""
+        gone = [(block, log) for block, process, log in self.running if process.poll() is not None]
         for _, process, _ in reversed(self.running):
-            os.killpg(process.pid, signal.SIGINT)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
         for _, process, _ in self.running:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(20)
@@ -118,6 +118,7 @@ class PageRun:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         self.running.clear()
+        assert not gone, "\n".join(f"{block} did not keep running:\n{log.read_text()[-2000:]}" for block, log in gone)
 
     def real(self, text: str) -> str:
         """A page's text with this fleet's names for what the page names."""
@@ -134,10 +135,7 @@ class PageRun:
 
     def job(self) -> str:
         """The newest job, of the fleet that the page speaks to by now."""
-        told = dict(
-            re.findall(r'^declare -x (FDIST_URL|FDIST_TOKEN)="(.*)"$', self.variables.read_text(), re.MULTILINE)
-        )
-        known = self.environment | told
+        known = self.environment | dict(TOLD.findall(self.variables.read_text()))
         with Fdist(known["FDIST_URL"], known["FDIST_TOKEN"]) as fdist:
             return next(iter(fdist.jobs(limit=1))).id
 
