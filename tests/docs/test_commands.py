@@ -129,6 +129,24 @@ def test_a_command_that_is_wrong_is_noticed() -> None:
     assert [each[0] for each in checks.commands(right)][3:5] == ["fdist", "tee"]
 
 
+def test_a_command_that_fails_or_prints_something_else_is_noticed(stage: Stage, tmp_path: Path) -> None:
+    def fault(language: str, text: str, mark: str = "", said: str = "") -> str:
+        with pytest.raises(AssertionError) as caught:
+            run.run(Block(tmp_path / "page.md", 1, language, text, mark, said))
+        return str(caught.value)
+
+    with page_run(stage, "faults") as run:
+        run.run(Block(tmp_path / "page.md", 1, "sh", "export WORD=kept"))
+        run.run(Block(tmp_path / "page.md", 2, "console", "$ echo $WORD 17\nkept 4"))
+        assert "status 1" in fault("sh", "false\ntrue")
+        assert "status 22" in fault("sh", 'curl -H "Authorization: Token $TOKEN" http://127.0.0.1:8000/api/v1/jobs/9/')
+        assert "status 1" in fault("python", "raise SystemExit(1)")
+        assert "status 0" in fault("sh", "true", "exits", "8")
+        assert "not printed: ['lost 4']" in fault("console", "$ echo $WORD 17\nlost 4")
+        assert "ended" in fault("sh", "echo ready", "keeps running", "not said")
+        run.running.clear()
+
+
 def test_marks_and_output_are_read(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
