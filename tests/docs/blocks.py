@@ -22,7 +22,7 @@ from pathlib import Path
 
 SHELL = ("sh", "bash", "console")
 RUN = (*SHELL, "python")
-FENCE = re.compile(r"^( *)```(\w*) *$")
+FENCE = re.compile(r"^( *)```([\w+-]*)")
 INDENTED = re.compile(r"^ {4}\S")
 MARK = re.compile(r"<!-- (not run|keeps running|exits|after Ctrl-C): (.+?) -->")
 OF_THE_PAGE = re.compile(r"<!-- commands are not run: (.+?) -->")
@@ -80,7 +80,7 @@ def blocks(page: Path) -> Iterator[Block]:
     while number < len(lines):
         start = number
         if fence := FENCE.match(lines[number]):
-            number = next(n for n in range(start + 1, len(lines)) if lines[n].strip() == "```")
+            number = next((n for n in range(start + 1, len(lines)) if lines[n].strip() == "```"), len(lines))
             text = "\n".join(line.removeprefix(fence[1]) for line in lines[start + 1 : number])
             yield _block(page, start, fence[2], text, lines, whole)
         elif INDENTED.match(lines[number]) and not lines[start - 1].strip() and not _in_a_list(lines, start):

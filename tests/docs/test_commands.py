@@ -22,7 +22,8 @@ from tests.unit.test_docs import PAGES, PROJECT
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 ALL = {page: list(blocks(page)) for page in PAGES}
 WITH_COMMANDS = [page for page, found in ALL.items() if any(block.is_run for block in found)]
-LANGUAGES = {*RUN, "text", "json", "yaml", "toml", "ini", "nginx", "promql", "hcl", "sql"}
+OTHERS = "conf diff dockerfile hcl html http ini json lua nginx promql sql text toml yaml"
+LANGUAGES = {*RUN, *OTHERS.split()}
 
 
 def name_of(page: Path) -> str:
@@ -96,6 +97,7 @@ def fdist_lists(value: Any) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_block_says_what_it_is_in(page: Path) -> None:
+    """After its first ```: `sh` and `console` for commands, `text` for what is none of the languages."""
     assert [str(block) for block in ALL[page] if block.language not in LANGUAGES] == []
 
 
