@@ -99,6 +99,7 @@ class Ours:
             f"{view.bytes_gcs / view.size:.3f} copies by the scheduler" if (view := fleet.scheduler.job(job)) else ""
         ]
         notes.append(self.gaps(job))
+        notes.append(watch.use())
         spent = ", ".join(f"{name} {cpu_seconds(pid) - helped[name]:.1f}" for name, pid in helpers.items())
         notes.append(f"CPU s in all of {spent}")
         if scenario.fault == "cut":
