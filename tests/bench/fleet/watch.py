@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from types import TracebackType
 
 from tests.bench.fleet.namespaces import Namespaces
@@ -55,7 +56,7 @@ class Watch:
         if len(self._seen) < PARTS:
             return ""
         marks = [self._seen[round(part * (len(self._seen) - 1) / PARTS)] for part in range(PARTS + 1)]
-        spans = [(later[0] - now[0], later[1] - now[1]) for now, later in zip(marks, marks[1:], strict=False)]
+        spans = [(later[0] - now[0], later[1] - now[1]) for now, later in pairwise(marks)]
         shares = " ".join(f"{100 * amount / (self._full * took):.0f}" for took, amount in spans)
         return f"links' use {shares} %; received {(marks[-1][1] - self._base) / self._wire_bytes:.3f} of what is needed"
 
