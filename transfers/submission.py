@@ -18,13 +18,14 @@ from django.utils import timezone
 from nodes import inventory
 from nodes.mirror import mirror_nodes
 from nodes.models import Node
-from transfers.errors import InvalidTransition, NoSuchJob
+from transfers.errors import InvalidTransition, NoSuchJob, PlanError
 from transfers.links import Links, get_links
-from transfers.models import Job, JobDocument, JobFile, JobNode, JobState, Shard, StandingVersion
+from transfers.models import Job, JobDocument, JobFile, JobNode, JobState, Shard, Standing, StandingVersion
 from transfers.planning import JobPlan, JobRequest, Listing, NodeFacts, parse_source, plan_job
 from transfers.planning.budget import parse_budget
 from transfers.publishing import publish
 from transfers.repeats import Stamp, save_stamped
+from transfers.standing.request import lies_within
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
@@ -46,7 +47,9 @@ def submit(
     of a job.
     """
     links = links or get_links()
-    job = record(plan_job(*what_is_there(request, links)), links.cell, user, stamp)
+    plan = plan_job(*what_is_there(request, links))
+    check_place(plan.destination, links.cell)
+    job = record(plan, links.cell, user, stamp)
     logger.info(
         "submitted job=%s source=%s topology=%s size=%d shards=%d",
         job.id.hex,
@@ -72,6 +75,16 @@ def what_is_there(request: Mapping[str, Any], links: Links) -> tuple[JobRequest,
     wanted = JobRequest.from_dict(request)
     nodes = node_facts(links)
     return wanted, list_source(links.bucket, parse_source(wanted.source)), nodes
+
+
+def check_place(destination: str, cell: str) -> None:
+    """Raises PlanError when files would come among the versions of a standing distribution."""
+    for name, base in Standing.objects.filter(cell=cell).values_list("name", "destination"):
+        if lies_within(base, destination):
+            raise PlanError(
+                "destination",
+                f'"{destination}" is where the standing distribution {name} has its versions; take another folder',
+            )
 
 
 def node_facts(links: Links) -> list[NodeFacts]:

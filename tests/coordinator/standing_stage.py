@@ -9,7 +9,7 @@ from typing import Any
 from fdist_site.local.gcs_server import GcsServer
 from nodes import inventory
 from nodes.inventory import Inventory, Kept, Linked
-from tests.site_fixtures import Fleet, fold
+from tests.site_fixtures import TERABYTE, Fleet, fold
 from transfers.coordinator.planner import RECONCILE_SECONDS, Planner
 from transfers.coordinator.standing import StandingKeeper
 from transfers.dataplane.current import VersionPlace
@@ -95,7 +95,7 @@ class Stage:
         """Every node that is up obeys, moves what it is to have, follows the word about its link, and says so."""
         wanted = self.links.scheduler.currents().jobs
         for name, epoch in self.fleet.epochs.items():
-            reply = self.links.scheduler.heartbeat(Heartbeat(node=name, epoch=epoch))
+            reply = self.links.scheduler.heartbeat(Heartbeat(node=name, epoch=epoch, disk_free=TERABYTE))
             for order in reply.orders:
                 self._obey(name, order)
         if move:

@@ -448,6 +448,24 @@ def test_deleted_without_them_files_and_links_stay(running: Stage) -> None:
     assert running.holds["gpu-01"] == set()
 
 
+def test_what_an_earlier_one_left_is_not_written_over(running: Stage) -> None:
+    newer(running)
+    running.rounds(4)
+    acts.delete(running.standing(), purge=False)
+    running.create()
+    running.rounds(4)
+    assert running.uses() == dict.fromkeys(BOTH, 3)
+    assert len(running.holds["gpu-01"]) == 3
+
+
+def test_no_job_comes_among_the_versions(running: Stage) -> None:
+    for within in ("versions/9", "current", "versions"):
+        with pytest.raises(PlanError, match="has its versions") as caught:
+            submission.submit({"source": running.source, "destination": f"{running.prefix}/{within}"})
+        assert caught.value.field == "destination"
+    submission.submit({"source": running.source, "destination": f"{running.prefix}/beside"})
+
+
 def test_a_version_in_use_is_not_purged_as_a_job(running: Stage) -> None:
     with pytest.raises(InvalidTransition, match="version 1, which nodes keep"):
         submission.purge(running.version(1).job, running.links)

@@ -120,12 +120,14 @@ def _marker(given: Mapping[str, Any], kind: str) -> str:
 
 def overlaps(one: str, other: str) -> bool:
     """Whether two destinations would meet: they are the same, or one lies within the other's versions or link."""
-    parts, others = _parts(one), _parts(other)
-    shorter, longer = sorted((parts, others), key=len)
-    if longer[: len(shorter)] != shorter:
-        return False
-    rest = longer[len(shorter) :]
-    return not rest or rest[0] in (LINK, VERSIONS)
+    return one == other or lies_within(one, other) or lies_within(other, one)
+
+
+def lies_within(base: str, destination: str) -> bool:
+    """Whether a destination is below the versions or the link of `base`."""
+    above, below = _parts(base), _parts(destination)
+    rest = below[len(above) :]
+    return below[: len(above)] == above and rest[:1] in ([LINK], [VERSIONS])
 
 
 def _parts(destination: str) -> list[str]:

@@ -8,7 +8,6 @@ from contextlib import suppress
 
 import redis
 from django.db import transaction
-from django.db.models import Max
 from django.utils import timezone
 
 from transfers import submission
@@ -31,7 +30,7 @@ def start(
     A node that has no room for it fails by itself, and says so: it does not keep the others from the version.
     """
     names = sorted(nodes)
-    number = (standing.versions.aggregate(last=Max("number"))["last"] or 0) + 1
+    number = last_number(standing) + 1
     request = JobRequest.from_dict(
         {
             **standing.options,
@@ -56,6 +55,14 @@ def start(
     except redis.RedisError as error:
         logger.warning("not published yet job=%s error=%s", job.id.hex, error)
     return version
+
+
+def last_number(standing: Standing) -> int:
+    """The last that any job had at this place: what an earlier distribution left there is not written over."""
+    place = VersionPlace(standing.destination, 1).destination.removesuffix("1")
+    jobs = Job.objects.filter(cell=standing.cell, destination__startswith=place)
+    found = [VersionPlace.of(each) for each in jobs.values_list("destination", flat=True).distinct()]
+    return max((each.number for each in found if each is not None and each.base == standing.destination), default=0)
 
 
 def use(standing: Standing, version: StandingVersion, kind: str, passed_over: int, why: str = "") -> bool:
