@@ -10,6 +10,7 @@ import argparse
 import base64
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from fdist_site.local.fleet import USER, LocalFleet, NodeOptions
 from fdist_site.local.payload import model_payload
+from fdist_site.local.processes import wait_until
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 NODES = [f"gpu-{number:02d}" for number in range(1, 9)]
 SLOW = "gpu-05"
 SIZE = 192_000_000
+STANDING_SIZE = 48_000_000
 WIDTH = 1180
 MOST_HEIGHT = 960
 MOST_BYTES = 150_000
@@ -92,6 +95,31 @@ def shoot(browser: Any, fleet: LocalFleet, source: str) -> None:
         take(page, f"new-job-{scheme}")
         page.goto("nodes/")
         take(page, f"nodes-{scheme}")
+    shoot_standing(fleet, pages)
+
+
+def shoot_standing(fleet: LocalFleet, pages: Mapping[str, Page]) -> None:
+    """A standing distribution with a newer version on its way, of the nodes of one zone."""
+    payload = model_payload(STANDING_SIZE)
+    source = payload.upload(fleet.gcs, "weights", "mistral-7b")
+    selector = {"labels": {"zone": "a"}}
+    body = {"name": "mistral", "source": source, "nodes": selector, "destination": "models/mistral"}
+    fleet.api("POST", "standing/", json={**body, "settle_seconds": 0, "check_seconds": 2, "share": 0.9})
+    for version in (1, 2):
+        if version > 1:
+            payload.upload(fleet.gcs, "weights", "mistral-7b")
+        wait_until(lambda: _stands(fleet, version), 300, f"version {version} to be in use")  # noqa: B023
+    payload.upload(fleet.gcs, "weights", "mistral-7b")
+    wait_until(lambda: fleet.api("GET", "standing/mistral/")["newest_version"] == 3, 60, "version 3 to begin")
+    for scheme, page in pages.items():
+        page.goto("standing/mistral/")
+        expect(page.locator("#link")).to_have_text("updating")
+        take(page, f"standing-{scheme}")
+
+
+def _stands(fleet: LocalFleet, version: int) -> bool:
+    row = fleet.api("GET", "standing/mistral/")
+    return bool(row["current_version"] == version and row["nodes_current"] == row["nodes_up"] > 0)
 
 
 def window(browser: Any, fleet: LocalFleet, scheme: str) -> Page:

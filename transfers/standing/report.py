@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import BigIntegerField, Case, Count, Exists, F, Max, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import (
+    Aggregate,
+    BigIntegerField,
+    Case,
+    Count,
+    Exists,
+    F,
+    Max,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Sum,
+    Value,
+    When,
+)
 from django.db.models.functions import Coalesce
 
 from transfers.models import JobNode, JobNodeState, JobState, Standing, StandingNode, StandingVersion
@@ -84,8 +99,9 @@ def versions_with_figures(standing: Standing) -> QuerySet[StandingVersion]:
     listed = JobNode.objects.filter(job=OuterRef("job")).exclude(state=JobNodeState.WITHDRAWN)
     failed = JobNode.objects.filter(job=OuterRef("job"), state=JobNodeState.FAILED).order_by().values("job")
 
-    def figure(rows: QuerySet[Any]) -> Coalesce:
-        return Coalesce(Subquery(rows.annotate(n=Count("pk")).values("n"), output_field=BigIntegerField()), 0)
+    def figure(rows: QuerySet[Any], of: Aggregate | None = None) -> Coalesce:
+        counted = rows.annotate(n=of or Count("pk")).values("n")
+        return Coalesce(Subquery(counted, output_field=BigIntegerField()), 0)
 
     return (
         standing.versions.select_related("job")
@@ -94,6 +110,8 @@ def versions_with_figures(standing: Standing) -> QuerySet[StandingVersion]:
             nodes_ready=figure(done),
             nodes_failed=figure(failed),
             nodes_total=figure(listed.order_by().values("job")),
+            shards_held=figure(listed.order_by().values("job"), Sum("shards_held")),
+            shards_wanted=F("job__shard_count") * F("nodes_total"),
         )
         .order_by("-number")
     )
