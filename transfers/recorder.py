@@ -227,6 +227,8 @@ class _Batch:
                 logger.warning("unknown state of a job job=%s state=%s", job.id.hex, state)
                 continue
             try:
+                if state == JobState.RUNNING and job.purged_at is not None:
+                    continue  # it was told before its files were ordered off the nodes
                 if state == JobState.RUNNING and job.state == JobState.COMPLETE:
                     # A node came, or came back, after all others were done: the scheduler goes on for it.
                     job.reopen(event.cursor, again=[JobNodeState.STOPPED], ready_at=job.ready_at)

@@ -51,9 +51,9 @@ def verify(job: Job, links: Links | None = None) -> int:
 
 
 def take_up(job: Job, links: Links) -> None:
-    """Brings a complete job back to the scheduler, which has forgotten it, for nodes that were put on its list since.
+    """Goes on with a job that has ended, for every node that is on its list by now and is not done.
 
-    Raises InvalidTransition, and the Redis error.
+    As `retry`, and there need be none: it ends again then. Raises InvalidTransition, and the Redis error.
     """
     _reopen(job, links, anew=False)
 

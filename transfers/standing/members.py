@@ -60,7 +60,7 @@ def keep_members(
     """
     job = version.job
     if serve and (job.state == JobState.FAILED or (current and job.state == JobState.CANCELLED)):
-        _retry(job, retries, links)
+        _try_again(job, membership(states, picked.live, (), ()).join, retries, links)
     failed = [name for name, state in states.items() if state == JobNodeState.FAILED and name in picked.live]
     wanting = picked.live if serve and job.state not in (JobState.CANCELLED, JobState.FAILED) else ()
     due = retries.due(job.id.hex, failed) if wanting else ()
@@ -72,11 +72,14 @@ def keep_members(
         _enrol(job, changes.join | changes.again, lost, links)
 
 
-def _retry(job: Job, retries: Retries, links: Links) -> None:
-    if job.budget_left == 0 or not retries.due(job.id.hex, [WHOLE_JOB]):
+def _try_again(job: Job, joining: Collection[str], retries: Retries, links: Links) -> None:
+    """A job that ended badly goes on after a pause, and at once for a node that has not tried yet."""
+    due = retries.due(job.id.hex, [WHOLE_JOB])
+    if job.budget_left == 0 or not (due or joining):
         return
-    logger.info("trying again job=%s error=%s", job.id.hex, job.error)
-    reopening.retry(job, links)
+    logger.info("trying again job=%s error=%s joining=%s", job.id.hex, job.error, ",".join(sorted(joining)))
+    enlist(job, sorted(joining))
+    reopening.take_up(job, links)
 
 
 def _withdraw(job: Job, names: Iterable[str], links: Links) -> None:
