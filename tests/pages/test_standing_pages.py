@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -16,29 +17,30 @@ from nodes.inventory import Inventory, Kept, Linked
 from tests.pages.conftest import Site, log_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+_numbers = itertools.count(1)
 NODES = ("stand-01", "stand-02")
-NAME = "stood"
 
 
 class Stood:
     """A standing distribution whose nodes have and use what they are told, when the test says so."""
 
     def __init__(self, site: Site, gcs: GcsServer) -> None:
+        self.name = f"stood-{next(_numbers)}"  # a place of its own: numbers of versions go on where others were
         self.site = site
         self.gcs = gcs
         self.holds: dict[str, Kept] = {}
 
     def put(self, text: str) -> None:
-        self.gcs.put("pages", f"{NAME}/config.json", text.encode())
-        self.gcs.put("pages", f"{NAME}/DONE", text.encode())
+        self.gcs.put("pages", f"{self.name}/config.json", text.encode())
+        self.gcs.put("pages", f"{self.name}/DONE", text.encode())
 
     def create(self) -> None:
-        body = {"name": NAME, "source": f"gs://pages/{NAME}/", "nodes": {"names": list(NODES)}}
+        body = {"name": self.name, "source": f"gs://pages/{self.name}/", "nodes": {"names": list(NODES)}}
         self.site._post("standing/", {**body, "marker": "DONE", "check_seconds": 1})
 
     def row(self) -> dict[str, Any]:
         headers = {"Authorization": f"Token {self.site.token}"}
-        answer = self.site.session.get(f"{self.site.url}/api/v1/standing/{NAME}/", headers=headers, timeout=10)
+        answer = self.site.session.get(f"{self.site.url}/api/v1/standing/{self.name}/", headers=headers, timeout=10)
         found: dict[str, Any] = answer.json()
         return found
 
@@ -50,7 +52,7 @@ class Stood:
         self.wait(newest_version=number)
         headers = {"Authorization": f"Token {self.site.token}"}
         versions = self.site.session.get(
-            f"{self.site.url}/api/v1/standing/{NAME}/versions/", headers=headers, timeout=10
+            f"{self.site.url}/api/v1/standing/{self.name}/versions/", headers=headers, timeout=10
         ).json()["results"]
         job = str(versions[0]["job"]).replace("-", "")
 
@@ -69,7 +71,7 @@ class Stood:
         """These nodes say that their links name the job's files."""
         at = int(self.site.links.redis.time()[0]) * 1000 + 60_000
         for name in names:
-            told = Inventory(at, None, 0, 0, self.holds, links={NAME: Linked(job)})
+            told = Inventory(at, None, 0, 0, self.holds, links={self.name: Linked(job)})
             inventory.put(self.site.links.redis, "main", name, told)
 
 
@@ -81,13 +83,13 @@ def stood(site: Site, gcs: GcsServer) -> Iterator[Stood]:
     found.create()
     yield found
     headers = {"Authorization": f"Token {site.token}"}
-    site.session.delete(f"{site.url}/api/v1/standing/{NAME}/?copies=purge", headers=headers, timeout=10)
+    site.session.delete(f"{site.url}/api/v1/standing/{found.name}/?copies=purge", headers=headers, timeout=10)
 
 
 def test_the_page_follows_a_version_from_its_start_to_its_use(page: Any, stood: Stood) -> None:
     log_in(page)
     page.goto("/standing/")
-    page.get_by_role("link", name=NAME).click()
+    page.get_by_role("link", name=stood.name).click()
     expect(page.locator("#link")).to_have_text("updating")
     first = stood.deliver(1)
     stood.use(first, *NODES)
@@ -104,7 +106,7 @@ def test_the_page_follows_a_version_from_its_start_to_its_use(page: Any, stood: 
     expect(page.locator("#state")).to_have_text("current")
     expect(page.locator(".events")).to_contain_text("version 2 is in use")
     page.locator("table a.mono").first.click()
-    expect(page.locator(".facts")).to_contain_text("version 2 of stood")
+    expect(page.locator(".facts")).to_contain_text("version 2 of stood-")
     page.goto("/")
     expect(page.locator("section", has=page.locator("#standing-title"))).to_contain_text("version 2")
 
@@ -115,7 +117,7 @@ def test_it_is_rolled_back_by_its_buttons(page: Any, stood: Stood) -> None:
     stood.put("two")
     stood.use(stood.deliver(2), *NODES)
     log_in(page)
-    page.goto(f"/standing/{NAME}/")
+    page.goto(f"/standing/{stood.name}/")
     questions: list[str] = []
     page.on("dialog", lambda dialog: (questions.append(dialog.message), dialog.accept()))
     page.locator("select[name=version]").select_option("1")
@@ -135,9 +137,9 @@ def test_nothing_is_wider_than_a_phone(browser: Any, site: Site, stood: Stood, s
     context = browser.new_context(viewport={"width": 375, "height": 800}, base_url=site.url, color_scheme=scheme)
     page = context.new_page()
     log_in(page)
-    for address in ("/standing/", f"/standing/{NAME}/", "/"):
+    for address in ("/standing/", f"/standing/{stood.name}/", "/"):
         page.goto(address)
-        expect(page.get_by_text(re.compile(NAME)).first).to_be_visible()
+        expect(page.get_by_text(re.compile(stood.name)).first).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 375, address
     context.close()
 
@@ -145,7 +147,7 @@ def test_nothing_is_wider_than_a_phone(browser: Any, site: Site, stood: Stood, s
 def test_who_searches_is_not_disturbed(page: Any, stood: Stood) -> None:
     stood.use(stood.deliver(1), *NODES)
     log_in(page)
-    page.goto(f"/standing/{NAME}/")
+    page.goto(f"/standing/{stood.name}/")
     expect(page.locator("#link")).to_have_text("updating")
     search = page.get_by_label("Search nodes by name")
     search.press_sequentially("-02")
