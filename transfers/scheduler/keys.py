@@ -5,6 +5,7 @@ Prefix `{fdist:<cell>}:`, whose hash tag keeps a cell in one slot. <i> is a node
 | key | type | what |
 | --- | --- | --- |
 | stamp | string | the mark of the last call; what the server's Lua remembers must be of that call (lua/lib/cell.lua) |
+| coordinator | string | when it last changed something; agents may not write it, and so cannot act as the coordinator |
 | nodes, names | hash | node name -> index, and back |
 | n:<i> | hash | a node: address, padded ticket key, epoch, state, slots, slowness, last request and reply, and |
 | | | takes: its transfers, a line each; serves: the leases of what others read from it (lua/lib/nodes.lua) |
