@@ -13,6 +13,7 @@ from typing import cast, get_args
 from urllib.parse import urlsplit, urlunsplit
 
 from nodes.agent.config import AgentConfig, MetricsConfig
+from nodes.identity import CERTS_URL, Policy
 from nodes.labels import NODE_NAME, parse_labels
 from transfers.dataplane.reuse import Reuse
 from transfers.errors import FdistError
@@ -27,6 +28,10 @@ CELL_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 SIZE = re.compile(r"(?i)(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?")
 UNLIMITED = {"", "0", "none", "unlimited"}
 FLAGS = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False}
+PROJECT = re.compile(r"(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
+ACCOUNT = re.compile(r"[a-z0-9._-]+@[a-z0-9.:-]+")
+ZONE = re.compile(r"[a-z0-9-]{1,40}")
+ENROLMENTS = ("key", "google")
 LOG_FORMATS = ("line", "json")
 SHORTEST_TOKEN = 16
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -79,6 +84,9 @@ class _Reader:
         if text not in FLAGS:
             raise ConfError(variable, f'"{text}" is neither true nor false')
         return FLAGS[text]
+
+    def names(self, variable: str) -> tuple[str, ...]:
+        return tuple(filter(None, map(str.strip, self.text(variable).split(","))))
 
     def rate(self, variable: str) -> int | None:
         try:
@@ -186,6 +194,37 @@ def metrics(environment: Mapping[str, str] | None = None) -> MetricsConfig | Non
     return MetricsConfig(host.strip("[]"), int(port), token)
 
 
+def identity_policy(environment: Mapping[str, str] | None = None) -> Policy | None:
+    """FDIST_IDENTITY_*: whose machines are let in by their identity; None when nobody's are."""
+    read = _Reader(environment)
+    projects, accounts = read.names("FDIST_IDENTITY_PROJECTS"), read.names("FDIST_IDENTITY_ACCOUNTS")
+    zones, certs_url = read.names("FDIST_IDENTITY_ZONES"), read.text("FDIST_IDENTITY_CERTS_URL", CERTS_URL)
+    for variable, values, form, what in (
+        ("FDIST_IDENTITY_PROJECTS", projects, PROJECT, "project id"),
+        (
+            "FDIST_IDENTITY_ACCOUNTS",
+            accounts,
+            ACCOUNT,
+            "service account's address, such as NAME@PROJECT.iam.gserviceaccount.com",
+        ),
+        ("FDIST_IDENTITY_ZONES", zones, ZONE, "beginning of a zone's name, such as europe-west4-"),
+    ):
+        if wrong := [value for value in values if not form.fullmatch(value)]:
+            raise ConfError(variable, f'"{wrong[0]}" is no {what}')
+    if urlsplit(certs_url).scheme not in {"http", "https"}:
+        raise ConfError("FDIST_IDENTITY_CERTS_URL", f'"{certs_url}" is no http:// or https:// address')
+    if not projects:
+        if accounts or zones:
+            raise ConfError("FDIST_IDENTITY_PROJECTS", "is needed with the other FDIST_IDENTITY_ variables")
+        return None
+    if not accounts:
+        raise ConfError(
+            "FDIST_IDENTITY_ACCOUNTS",
+            "is needed with FDIST_IDENTITY_PROJECTS: any machine of the project would be let in",
+        )
+    return Policy(projects, accounts, zones, certs_url)
+
+
 def agent_config(environment: Mapping[str, str] | None = None) -> AgentConfig:
     """What an agent is told by the environment; raises ConfError that names the variable at fault."""
     read = _Reader(environment)
@@ -198,6 +237,11 @@ def agent_config(environment: Mapping[str, str] | None = None) -> AgentConfig:
         labels = parse_labels(read.text("FDIST_LABELS"))
     except ValueError as error:
         raise ConfError("FDIST_LABELS", str(error)) from None
+    enrolment, coordinator_keys = _choice(read, "FDIST_ENROLMENT", ENROLMENTS), _coordinator_keys(read)
+    if enrolment == "google" and not coordinator_keys:
+        raise ConfError(
+            "FDIST_COORDINATOR_KEY", "is needed with FDIST_ENROLMENT=google: no enrolment key brings it along"
+        )
     listen_host = read.text("FDIST_LISTEN_HOST", "127.0.0.1")
     advertise_host = read.text("FDIST_ADVERTISE_HOST", "" if listen_host in ANY_ADDRESS else listen_host)
     if not advertise_host:
@@ -212,8 +256,8 @@ def agent_config(environment: Mapping[str, str] | None = None) -> AgentConfig:
         cell=cell(environment),
         name=name,
         data_dir=Path(read.required("FDIST_DATA_DIR")),
-        enrolment_key=read.required("FDIST_ENROLMENT_KEY"),
-        coordinator_keys=_coordinator_keys(read),
+        enrolment_key=read.required("FDIST_ENROLMENT_KEY") if enrolment == "key" else "",
+        coordinator_keys=coordinator_keys,
         listen_host=listen_host,
         advertise_host=advertise_host,
         shard_port=read.integer("FDIST_SHARD_PORT", 0, 0, 65535),
@@ -236,6 +280,14 @@ def agent_config(environment: Mapping[str, str] | None = None) -> AgentConfig:
         metrics=metrics(environment),
         release=read.text("FDIST_RELEASE"),
     )
+
+
+def _choice(read: _Reader, variable: str, choices: tuple[str, ...]) -> str:
+    """One of some words; the first of them unless set."""
+    text = read.text(variable, choices[0]).lower()
+    if text not in choices:
+        raise ConfError(variable, f'"{text}" is none of {", ".join(choices)}')
+    return text
 
 
 def _reuse(text: str) -> Reuse:

@@ -42,6 +42,7 @@ REDIS_URL: str = conf.redis_url()
 FDIST_BROKER_URL: str = conf.broker_url()
 FDIST_REDIS_LOGIN = conf.redis_login()
 FDIST_CELL: str = conf.cell()
+FDIST_IDENTITY = conf.identity_policy()  # whose machines may enrol by their identity; None for nobody's
 FDIST_SIGNING_KEY: str = env.str("FDIST_SIGNING_KEY", "") or local_secret(STATE_DIR / "signing_key")
 FDIST_CELERY_FACTORY = "fdist_site.celery.make_app"
 TEST_FLEET: bool = env.bool("FDIST_TEST_FLEET", False)

@@ -21,6 +21,7 @@ from nodes.agent.chaos import OP as CHAOS
 from nodes.agent.chaos import Chaos
 from nodes.agent.config import AgentConfig
 from nodes.agent.drain import Assigned, Changed, Drain, Registered
+from nodes.agent.identity import MachineIdentity
 from nodes.agent.inbox import Inbox
 from nodes.agent.job import LocalJob
 from nodes.agent.keeper import Keeper
@@ -85,7 +86,8 @@ class Agent:
         self.redis = connect(config.redis_url, config.redis_login)
         self._clock = RedisClock(self.redis)
         self.scheduler = Scheduler(self.redis, config.cell, clock=self._clock)
-        self.session = Session(self.scheduler, self._describe, config.enrolment_key)
+        identity = None if config.enrolment_key else MachineIdentity(config.cell, config.name)
+        self.session = Session(self.scheduler, self._describe, config.enrolment_key, identity)
         self.intake = Meter()
         self.bucket_intake = Meter()
         self.sent = Meter()

@@ -10,8 +10,8 @@ import redis as redis_py
 from django.core.management import call_command
 
 from fdist_site.local.fleet import NodeOptions
-from fdist_site.local.processes import wait_until
 from fdist_site.local.payload import Payload, model_payload
+from fdist_site.local.processes import wait_until
 from fdist_site.local.redis_server import connect
 from nodes.redis_acl import AGENT, agent_rules
 from tests.secured import PASSWORDS, SecuredFleet, needs_tls_server
@@ -97,7 +97,9 @@ def test_an_agents_login_cannot_run_code_of_its_own(stolen: redis_py.Redis) -> N
     with pytest.raises(redis_py.exceptions.NoPermissionError):
         stolen.eval("return 1", 0)
     with pytest.raises(redis_py.exceptions.NoPermissionError):
-        stolen.function_load("#!lua name=fdist_mine\nredis.register_function('mine', function() return 1 end)", replace=True)
+        stolen.function_load(
+            "#!lua name=fdist_mine\nredis.register_function('mine', function() return 1 end)", replace=True
+        )
 
 
 @pytest.mark.parametrize("key", ["elsewhere", "{fdist:other}:nodes", "fdist-lead:main:planner", "{fdist:main}:job_seq"])

@@ -43,7 +43,19 @@ PARTS = (
 
 
 # What agents call, and what is the coordinator's: lib/cell.lua turns those away who log in as agents.
-AGENT_OPERATIONS = ("announce", "dispute", "finish", "heartbeat", "job_set", "leave", "next", "register", "unpark", "withdraw")
+AGENT_OPERATIONS = (
+    "announce",
+    "ask",
+    "dispute",
+    "finish",
+    "heartbeat",
+    "job_set",
+    "leave",
+    "next",
+    "register",
+    "unpark",
+    "withdraw",
+)
 
 _REFUSED = re.compile(r"to run the '(?:fcall|function|script|evalsha)\b")
 

@@ -46,6 +46,15 @@ class Registration:
 
 
 @dataclass(frozen=True)
+class Question:
+    """A node asks to be let in. digest: SHA-256 (hex) of the secret that it will register with; proof: a signed token."""
+
+    node: str
+    digest: str
+    proof: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Heartbeat:
     """progress: lease -> bytes of its shard that are here (a lease is renewed when they grew).
 

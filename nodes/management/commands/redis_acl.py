@@ -38,7 +38,9 @@ examples:
         parser.add_argument("action", choices=["show", "apply"], help="what to do")
         parser.add_argument("--agents-password-file", metavar="FILE", help="the agents' password")
         parser.add_argument("--coordinator-password-file", metavar="FILE", help="the coordinator's password")
-        parser.add_argument("--admin-url-file", metavar="FILE", help="a file with the address and login to apply it with")
+        parser.add_argument(
+            "--admin-url-file", metavar="FILE", help="a file with the address and login to apply it with"
+        )
         parser.add_argument(
             "--keep-passwords", action="store_true", help="apply: passwords that were good before stay good"
         )
