@@ -32,6 +32,7 @@ PROJECT = re.compile(r"(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
 ACCOUNT = re.compile(r"[a-z0-9._-]+@[a-z0-9.:-]+")
 ZONE = re.compile(r"[a-z0-9-]{1,40}")
 ENROLMENTS = ("key", "google")
+PEER_TLS = ("off", "on", "required")
 LOG_FORMATS = ("line", "json")
 SHORTEST_TOKEN = 16
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -278,6 +279,7 @@ def agent_config(environment: Mapping[str, str] | None = None) -> AgentConfig:
         test_fleet=read.flag("FDIST_TEST_FLEET"),
         log_format=log_format(environment),
         metrics=metrics(environment),
+        peer_tls=_choice(read, "FDIST_PEER_TLS", PEER_TLS),
         release=read.text("FDIST_RELEASE"),
     )
 

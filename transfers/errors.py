@@ -50,7 +50,8 @@ class SourceRefused(FdistError):
 class PeerFailed(FdistError):
     """A peer could not give the shard: blame it, and ask the scheduler for another source.
 
-    why: one word for the record: refused, reset, short, stalled, slow, busy, ticket, garbage, missing.
+    why: one word for the record: refused, reset, short, stalled, slow, busy, ticket, garbage, missing,
+    untrusted (TLS: not the certificate that was meant).
     """
 
     def __init__(self, why: str, message: str) -> None:

@@ -38,6 +38,7 @@ from transfers.dataplane.names import STATE_DIR
 from transfers.dataplane.peer import PeerClient
 from transfers.dataplane.ratelimit import TokenBucket
 from transfers.dataplane.store import Store
+from transfers.dataplane.tls import PIN_MARK, make_identity
 from transfers.errors import FdistError, StoreError
 from transfers.scheduler import Scheduler
 from transfers.scheduler.clock import RedisClock
@@ -81,6 +82,7 @@ class Agent:
             ),
             self._ticket_key,
             moved=self._server_moved,
+            identity=None if config.peer_tls == "off" else make_identity(config.name),
         )
         self.metrics = _metrics(config)
         self.redis = connect(config.redis_url, config.redis_login)
@@ -115,7 +117,7 @@ class Agent:
         mover = Mover(
             config.name,
             self._bucket,
-            PeerClient(),
+            PeerClient(tls_only=config.peer_tls == "required"),
             # Bytes from the bucket come in over the same network link as those from peers.
             bucket_line=Line(
                 AllLimits([self.bucket_limiter, self.download_limiter]), self.bucket_intake, self._bucket_turns
@@ -260,6 +262,7 @@ class Agent:
                 self.caps.obey(order)
             else:
                 self.book.obey(order)
+        self._renew_identity()
         self.book.want(reply.jobs)
         self.book.retry_late()
         if self.keeping.due:
@@ -281,6 +284,13 @@ class Agent:
         self.download_limiter.set_rate(rate or self.caps["download_rate"])
         self.server.set_rate(rate or self.caps["upload_rate"])
 
+    def _renew_identity(self) -> None:
+        """Some weeks before its end: peers learn the new one as they learn of a node that comes."""
+        if self.server.identity is not None and self.server.identity.is_due():
+            self.server.set_identity(make_identity(self.node))
+            say(logger, logging.INFO, "a new certificate", node=self.node, pin=self.server.identity.pin)
+            self._server_moved()
+
     def _server_moved(self) -> None:
         """Peers were told an address that is no longer ours."""
         self.session.lose(self.session.epoch)
@@ -289,11 +299,11 @@ class Agent:
     # --- what we tell
 
     def _describe(self) -> NodeInfo:
-        config = self.config
+        config, identity = self.config, self.server.identity
         host = f"[{config.advertise_host}]" if ":" in config.advertise_host else config.advertise_host
         return NodeInfo(
             name=config.name,
-            address=f"{host}:{self.server.port}",
+            address=f"{host}:{self.server.port}{f'{PIN_MARK}{identity.pin}' if identity else ''}",
             ticket_key=self._ticket_key,
             labels=config.labels,
             disk_total=self.store.total(),
