@@ -63,7 +63,9 @@ def test_big_shards_arrive_whole_and_do_not_wait_for_their_end(tmp_path: Path, i
         seconds = []
         for shard in range(4):
             began = time.monotonic()
-            assert read(client, server.port, identity.pin, there, shard, cut_through=shard == 2) == payload.digest(shard)
+            assert read(client, server.port, identity.pin, there, shard, cut_through=shard == 2) == payload.digest(
+                shard
+            )
             seconds.append(time.monotonic() - began)
     assert min(seconds) < 0.02 + 0.09
 
@@ -104,7 +106,9 @@ def test_who_has_another_certificate_is_not_asked_for_anything(tmp_path: Path, i
     payload.fill(payload.store(tmp_path / "a"))
     there, other = payload.store(tmp_path / "b"), make_identity("gpu-01")
     with serving(tmp_path / "a", identity=other.pem) as server:
-        with pytest.raises(PeerFailed, match=f"SHA-256 {other.pin}, and the one that was meant has {identity.pin}") as it:
+        with pytest.raises(
+            PeerFailed, match=f"SHA-256 {other.pin}, and the one that was meant has {identity.pin}"
+        ) as it:
             read(PeerClient(), server.port, identity.pin, there, 0)
         assert it.value.why == "untrusted"
         assert server.counters.as_dict()["requests"] == 0  # the ticket was not shown

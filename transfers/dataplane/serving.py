@@ -27,7 +27,13 @@ log = logging.getLogger(__name__)
 _PATH = re.compile(r"/v1/jobs/([A-Za-z0-9_-]{1,64})/shards/(0|[1-9][0-9]{0,8})")
 _RANGE = re.compile(r"bytes=(\d{1,15})-")
 _REASONS = {200: "OK", 206: "Partial Content", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden"}
-_REASONS |= {404: "Not Found", 405: "Method Not Allowed", 416: "Range Not Satisfiable", 426: "Upgrade Required", 503: "Service Unavailable"}
+_REASONS |= {
+    404: "Not Found",
+    405: "Method Not Allowed",
+    416: "Range Not Satisfiable",
+    426: "Upgrade Required",
+    503: "Service Unavailable",
+}
 
 _BACKLOG = 512
 _MOST_CONNECTIONS = 2048
