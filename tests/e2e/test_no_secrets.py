@@ -103,7 +103,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Talkative, 
         events = connect(fleet.secured.url).xrange("{fdist:main}:events")
         fleet.secured.kill()
         fleet.start_agent("q5")
-        wait_until(lambda: "does not answer" in (fleet.root / "logs" / "q1.log").read_text(), 30, "a complaint")
+        for node in ("q1", "q5"):
+            log = fleet.root / "logs" / f"{node}.log"
+            wait_until(lambda log=log: "does not answer" in log.read_text(), 30, "a complaint")  # type: ignore[misc]
         wait_until(lambda: "reason=" in (fleet.root / "logs" / "coordinator.log").read_text(), 30, "another")
         ask("readyz")
         ask("api/v1/cell/")

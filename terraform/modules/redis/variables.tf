@@ -48,8 +48,13 @@ variable "members" {
   type        = map(string)
 }
 
+variable "user_secrets" {
+  description = "Secrets with the passwords of users, of the kind vm: password is the operators', then agents-password and coordinator-password."
+  type        = map(string)
+}
+
 variable "password_secret" {
-  description = "Secret with the password, of the kinds redis and vm."
+  description = "Secret with the password, of the kind redis."
   type        = string
 }
 
@@ -66,5 +71,6 @@ variable "machine" {
     account        = string
     metadata       = map(string)
     startup_script = string
+    users          = string
   })
 }
