@@ -5,7 +5,6 @@ Each function reads its own variables when it is called, so that importing this 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,8 +1,9 @@
 """Who may do what in Redis: one user for all agents, one for the coordinator.
 
-An operation of the scheduler runs with the rights of whoever calls it, so agents have the commands that their operations
-give, on the keys of their cell that those change. What they may only read: the enrolment of nodes, jobs' plans. What is
-the coordinator's alone (making jobs, ending them, ordering nodes about) begins with a write that agents may not do.
+An operation of the scheduler runs with the rights of whoever calls it, so agents have the commands that their
+operations give, on the keys of their cell that those change. What they may only read: the enrolment of nodes, jobs'
+plans. What is the coordinator's alone (making jobs, ending them, ordering nodes about) begins with a write that agents
+may not do.
 docs/security.md says what this does and does not stop.
 
 A key is found by the first pattern that fits, so those that every operation uses come first.

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import redis
 
@@ -43,6 +43,7 @@ from transfers.errors import FdistError, StoreError
 from transfers.scheduler import Scheduler
 from transfers.scheduler.clock import RedisClock
 from transfers.scheduler.types import Assignment, Heartbeat, HeartbeatReply, NodeInfo
+from transfers.signing import is_signed_purge
 
 if TYPE_CHECKING:
     from nodes.agent.metrics import AgentMetrics
@@ -260,7 +261,7 @@ class Agent:
                 self._chaos.obey(order)
             elif order.get("op") == "caps":
                 self.caps.obey(order)
-            else:
+            elif order.get("op") != "purge" or self._is_wanted(order):
                 self.book.obey(order)
         self._renew_identity()
         self.book.want(reply.jobs)
@@ -268,6 +269,14 @@ class Agent:
         if self.keeping.due:
             self._chores.submit(self.keeping.tell)
         self._ensure_drain()
+
+    def _is_wanted(self, order: Mapping[str, Any]) -> bool:
+        """Whether the coordinator itself wants files removed: whoever else can write to Redis cannot say so."""
+        job = str(order.get("job"))
+        if is_signed_purge(order.get("signature"), job, self.node, self.config.coordinator_keys):
+            return True
+        say(logger, logging.ERROR, "an order to remove files is not the coordinator's", node=self.node, job=job)
+        return False
 
     def _apply_caps(self, caps: Mapping[str, int]) -> None:
         self.server.set_rate(caps["upload_rate"])

@@ -1,7 +1,8 @@
 """What TLS between nodes costs: python -m tests.bench.tls --size 2GB
 
-A shard server and a reader on the loopback interface, with files in memory, so that neither a disk nor a network card is
-what is measured. Prints a table in Markdown: CPU seconds for each GB sent and received, and the rate of one connection.
+A shard server and a reader on the loopback interface, with files in memory, so that neither a disk nor a network card
+is what is measured. Prints a table in Markdown: CPU seconds for each GB sent and received, and the rate of one
+connection.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Shards from node to node by TLS: who is believed, who is not and is said to be it, and that all else stays as it was."""
+"""Shards from node to node by TLS: who is believed, who is not and is told so, and that all else stays as it was."""
 
 from __future__ import annotations
 
-import logging
 import socket
 import threading
 import time
@@ -120,7 +119,7 @@ def test_a_certificate_that_has_ended_is_refused(tmp_path: Path) -> None:
     old = make_identity("gpu-01", LONG_AGO)
     assert old.is_due()
     with serving(tmp_path / "a", identity=old.pem) as server:
-        with pytest.raises(PeerFailed, match="and it is .* here: restart its agent") as caught:
+        with pytest.raises(PeerFailed, match=r"and it is .* here: restart its agent") as caught:
             read(PeerClient(), server.port, old.pin, payload.store(tmp_path / "b"), 0)
         assert caught.value.why == "untrusted"
 

@@ -1,4 +1,4 @@
-"""Nothing that is secret is in what fdist tells: logs of all processes at their most talkative, the API, events, metrics.
+"""Nothing that is secret is in what fdist tells: logs at their most talkative, the API, events, metrics.
 
 A small fleet runs a job with everything that has a secret, and everything that fails with one.
 """

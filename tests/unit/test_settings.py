@@ -114,7 +114,7 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_every_variable_has_a_wrong_value_here() -> None:
-    assert OURS == first_cells(DOCS / "settings.md")
+    assert first_cells(DOCS / "settings.md") == OURS
 
 
 @pytest.mark.parametrize(("variable", "value"), SITE_WRONG.items())
@@ -141,7 +141,7 @@ def test_an_agent_does_not_start_with_it(variable: str, value: str) -> None:
     ("given", "variable"),
     [
         ({"FDIST_METRICS_LISTEN": "0.0.0.0:9464"}, "FDIST_METRICS_TOKEN"),
-        ({"FDIST_LISTEN_HOST": "0.0.0.0"}, "FDIST_ADVERTISE_HOST"),
+        ({"FDIST_LISTEN_HOST": "::"}, "FDIST_ADVERTISE_HOST"),
         ({"FDIST_ENROLMENT": "google"}, "FDIST_COORDINATOR_KEY"),
     ],
 )

@@ -31,7 +31,7 @@ class Registrar:
             try:
                 if self._verifier is None:
                     raise NotAdmitted(
-                        "this coordinator lets nobody in by the identity of a machine: FDIST_IDENTITY_PROJECTS is not set"
+                        "this coordinator lets nobody in by a machine's identity: FDIST_IDENTITY_PROJECTS is not set"
                     )
                 self._verifier.check(question.node, question.digest, question.proof)
             except NotAdmitted as error:

@@ -60,7 +60,8 @@ class PeerClient:
     ) -> None:
         """Writes the bytes of a shard from `offset` to its end; then `writer.finish()` has its digest.
 
-        address: "host:port" of the shard server, with "#pin" where it is read by TLS (transfers.dataplane.tls). dst: this node's name, as the ticket has it.
+        address: "host:port" of the shard server, with "#pin" where it is read by TLS (transfers.dataplane.tls).
+        dst: this node's name, as the ticket has it.
         stall_after: seconds without a byte. min_rate: bytes a second that must come over such a time; 0 for no limit.
         cut_through: take bytes of a shard that the peer is still receiving itself.
 

@@ -1,8 +1,9 @@
 """TLS between nodes: each has a certificate that it made for itself, and readers know it by its SHA-256, the pin.
 
-The pin comes to a reader with the ticket, by the scheduler, to which the node gave it when it registered. So the certificate
-is signed by nobody, names are not looked at, and no list of authorities is asked: whoever has another certificate is not the
-node that was meant. Readers show none; what they may have is said by their tickets, which travel inside of the connection.
+The pin comes to a reader with the ticket, by the scheduler, to which the node gave it when it registered. So the
+certificate is signed by nobody, names are not looked at, and no list of authorities is asked: whoever has another
+certificate is not the node that was meant. Readers show none; what they may have is said by their tickets, which travel
+inside of the connection.
 
 An address with a pin is "host:port#pin"; one without is read in plain text.
 """
@@ -130,8 +131,8 @@ class TlsConnection(ssl.SSLSocket):
                     raise BlockingIOError from None
                 continue
             except ssl.SSLEOFError as error:
-                # A peer that ends in good order says so. The module cannot tell a reset, which voids what came, from the
-                # end of a peer that was killed, so both count as the former.
+                # A peer that ends in good order says so. The module cannot tell a reset, which voids what came, from
+                # the end of a peer that was killed, so both count as the former.
                 raise ConnectionResetError("the connection ended without a word") from error
             if not count:
                 break
@@ -244,8 +245,8 @@ def _problem(certificate: bytes, pin: str) -> str:
 
     if pin_of(certificate) != pin:
         return (
-            f"has a certificate of SHA-256 {pin_of(certificate)}, and the one that was meant has {pin}: another took its "
-            "address, or somebody stands between"
+            f"has a certificate of SHA-256 {pin_of(certificate)}, and the one that was meant has {pin}: another took "
+            "its address, or somebody stands between"
         )
     read = x509.load_der_x509_certificate(certificate)
     now = datetime.now(UTC)

@@ -43,7 +43,7 @@ Prefix `{fdist:<cell>}:`, whose hash tag keeps a cell in one slot. <i> is a node
 | events | stream | what happened, for the record |
 | inventory | hash | node name -> what it keeps, as the node itself writes it |
 | enrolment | set | digests of the keys with which nodes may register |
-| asking, admitted, refusals | hash | node name -> how it asked to be admitted, the digest that it registers with, why not |
+| asking, admitted, refusals | hash | node name -> its question, the digest that it registers with, why not |
 | totals | hash | what jobs that are forgotten had counted; lease_seq, node_seq, job_seq: string, numbers given |
 """
 

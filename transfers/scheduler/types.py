@@ -47,7 +47,7 @@ class Registration:
 
 @dataclass(frozen=True)
 class Question:
-    """A node asks to be let in. digest: SHA-256 (hex) of the secret that it will register with; proof: a signed token."""
+    """A node asks to be let in. digest: SHA-256 (hex) of the secret that it registers with; proof: a signed token."""
 
     node: str
     digest: str

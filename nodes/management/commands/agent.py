@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from fdist_site import conf
+from fdist_site.variables import ConfError
 from nodes.agent.command_line import worker_argv, worker_environment
 
 # option, variable, what it says
@@ -74,7 +75,7 @@ class Command(BaseCommand):
             environment["FDIST_DATA_DIR"] = str(Path(environment["FDIST_DATA_DIR"]).resolve())
         try:
             config = conf.agent_config(environment)
-        except conf.ConfError as error:
+        except ConfError as error:
             raise CommandError(str(error)) from error
         try:
             config.data_dir.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ SHORTEST_PASSWORD = 20
 
 
 class Command(FdistCommand):
-    help = """Write or apply the users of Redis: fdist-agents for the nodes' agents, fdist-coordinator for the rest of fdist.
+    help = """Write or apply the users of Redis: fdist-agents for the nodes, fdist-coordinator for the rest of fdist.
 
 Agents get the commands and the keys that their work needs, and nothing else: see docs/security.md. Passwords come from
 files, since a command line can be read by others on the machine; the server is given their SHA-256 alone.
@@ -26,8 +26,8 @@ files, since a command line can be read by others on the machine; the server is 
   apply     the same by ACL SETUSER, with the login of REDIS_URL or of --admin-url-file; ACL SAVE follows where the
             server has an aclfile
 
-Log in with rediss://fdist-agents:PASSWORD@HOST:PORT/0 in REDIS_URL of the agents, rediss://fdist-coordinator:... in that of
-the coordinator. Then switch the user "default" off, or give it a password that only operators have.
+Log in with rediss://fdist-agents:PASSWORD@HOST:PORT/0 in REDIS_URL of agents, rediss://fdist-coordinator:... in that
+of the coordinator. Then switch the user "default" off, or give it a password that only operators have.
 
 examples:
   redis_acl show --agents-password-file a.txt --coordinator-password-file c.txt >> /etc/redis/users.acl
@@ -62,7 +62,7 @@ examples:
         try:
             client = redis.Redis.from_url(address)
             for name, (digest, rules) in users.items():
-                client.execute_command(
+                client.execute_command(  # type: ignore[no-untyped-call]
                     "ACL SETUSER", name, *keep, "resetkeys", "clearselectors", "on", f"#{digest}", *rules
                 )
                 self.stderr.write(f"{name}: {len(rules)} rules")
@@ -72,7 +72,7 @@ examples:
 
     def _save(self, client: redis.Redis) -> None:
         try:
-            client.execute_command("ACL SAVE")
+            client.execute_command("ACL SAVE")  # type: ignore[no-untyped-call]
         except redis.ResponseError as error:  # it was started without an aclfile
             self.stderr.write(f"not kept over a restart of Redis: {error}")
 
