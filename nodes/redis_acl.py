@@ -43,7 +43,7 @@ _WRITTEN = (
     "totals",
     "asking",
 )
-_READ = ("j:*:plan", "enrolment", "admitted", "refusals")
+_READ = ("j:*:plan", "enrolment", "protocol", "admitted", "refusals")
 _APPENDED = ("events",)
 # Of Celery's transport: the nodes' queues.
 _BROKER_KEYS = ("node.*",)

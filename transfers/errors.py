@@ -27,6 +27,10 @@ class NotEnrolled(FdistError):
     """The node's enrolment key is not one that this cell knows: get a new key from the coordinator."""
 
 
+class WrongProtocol(NotEnrolled):
+    """The agent and the coordinator are of versions that cannot work together: upgrade the one that the message names."""
+
+
 class StaleNode(FdistError):
     """The scheduler does not know this node, or knows a later start of it: register again."""
 

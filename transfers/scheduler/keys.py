@@ -42,6 +42,7 @@ Prefix `{fdist:<cell>}:`, whose hash tag keeps a cell in one slot. <i> is a node
 | j:<job>:log | list | the newest decisions, each with its reasons (lua/lib/log.lua) |
 | events | stream | what happened, for the record |
 | inventory | hash | node name -> what it keeps, as the node itself writes it |
+| protocol | string | the oldest and the newest protocol of agents that the coordinator works with |
 | enrolment | set | digests of the keys with which nodes may register |
 | asking, admitted, refusals | hash | node name -> its question, the digest that it registers with, why not |
 | totals | hash | what jobs that are forgotten had counted; lease_seq, node_seq, job_seq: string, numbers given |

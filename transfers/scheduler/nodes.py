@@ -8,16 +8,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from transfers.errors import NotEnrolled
+from transfers.errors import NotEnrolled, WrongProtocol
 from transfers.scheduler.base import Base, compact, text, texts
+from transfers.scheduler.protocol import spoken
 from transfers.scheduler.types import Heartbeat, HeartbeatReply, NodeInfo, Question, Registration
 
 
 class NodeCalls(Base):
     def set_enrolment_keys(self, digests: Sequence[str]) -> None:
-        """Let nodes register with keys that have these SHA-256 digests (hex), and with no others."""
+        """Let nodes register with keys that have these SHA-256 digests (hex), and with no others.
+
+        They also have to speak a protocol that this version works with.
+        """
         key = self._keys("enrolment")
         with self._client.pipeline(transaction=True) as pipe:
+            pipe.set(self._keys("protocol"), spoken())
             pipe.delete(key)
             if digests:
                 pipe.sadd(key, *digests)
@@ -26,10 +31,18 @@ class NodeCalls(Base):
     def register(self, node: NodeInfo, enrolment_key: str) -> Registration:
         """Present a node. What an earlier start of it held counts no longer until it is announced.
 
-        Raises NotEnrolled when the cell does not know the key, and did not admit the node with it by its identity.
+        Raises NotEnrolled when the cell does not know the key, and did not admit the node with it by its identity, or
+        WrongProtocol.
         """
         digest = hashlib.sha256(enrolment_key.encode()).hexdigest()
         reply = self._run("register", digest, compact({**asdict(node), "labels": dict(node.labels)}))
+        if int(reply[0]) == -2:
+            oldest, newest = text(reply[1]).split()
+            older = node.protocol < int(oldest)
+            raise WrongProtocol(
+                f"node {node.name} speaks protocol {node.protocol} and the coordinator {oldest} to {newest}: "
+                + ("upgrade this agent" if older else "upgrade the coordinator first")
+            )
         if int(reply[0]) == -1:
             why = text(reply[1])
             raise NotEnrolled(
