@@ -28,7 +28,7 @@ class NotEnrolled(FdistError):
 
 
 class WrongProtocol(NotEnrolled):
-    """The agent and the coordinator are of versions that cannot work together: upgrade the one that the message names."""
+    """Agent and coordinator are of versions that cannot work together: upgrade the one that the message names."""
 
 
 class StaleNode(FdistError):

@@ -81,7 +81,7 @@ def answers(stage: Stage) -> bool:
 
 @both_databases
 def test_record_and_redis_are_lost_and_the_fleet_goes_on(stage: Stage, tmp_path: Path) -> None:
-    """What the backup knows is finished with no verified byte fetched again; what came after it, Redis is asked no more."""
+    """What the backup knows is finished with no verified byte fetched again; what came after it is forgotten."""
     names = stage.agents(3)
     done = stage.submit("mesh", names, destination="done")
     assert stage.fleet.wait_job(done) == "complete"

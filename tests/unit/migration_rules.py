@@ -71,6 +71,7 @@ def _altered(old: Any, new: Any) -> Iterator[str]:
     if not old.unique and new.unique:
         yield "makes a column unique, which the version before does not keep to: do so in the next version"
     if old.get_internal_type() != new.get_internal_type():
-        yield f"changes a column from {old.get_internal_type()} to {new.get_internal_type()}: add another one instead"
+        kinds = f"from {old.get_internal_type()} to {new.get_internal_type()}"
+        yield f"changes a column {kinds}: add another one instead"
     if (new.max_length or 0) < (old.max_length or 0):
-        yield f"shortens a column from {old.max_length} to {new.max_length} characters: check the values in this version"
+        yield f"shortens a column from {old.max_length} to {new.max_length} characters: see to its values in this version"

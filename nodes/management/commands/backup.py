@@ -16,6 +16,7 @@ from django.db import connection
 
 from transfers.management.arguments import FdistCommand
 
+PG_RESTORE = ("pg_restore", "--clean", "--if-exists", "--no-owner", "--no-privileges", "--single-transaction")
 CREATE = (os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # it has webhooks' secrets and tokens' digests in it
 
 
@@ -94,8 +95,7 @@ examples:
         connection.close()
         with file.open("rb") as stream:
             self._run(
-                ["pg_restore", "--clean", "--if-exists", "--no-owner", "--no-privileges", "--single-transaction"]
-                + ["--dbname", str(connection.settings_dict["NAME"])],
+                [*PG_RESTORE, "--dbname", str(connection.settings_dict["NAME"])],
                 stdin=stream,
             )
 
