@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo deploy destroy package upgrade test bench bench-fleet bench-pages bench-recorder scheduling screenshots lint lint-terraform format clean
+.PHONY: help setup demo deploy destroy package upgrade test bench bench-fleet bench-map bench-pages bench-recorder scheduling screenshots lint lint-terraform format clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ bench: $(READY) ## what an assignment costs the scheduler's Redis, beside a scri
 bench-fleet: $(READY) ## a fleet in network namespaces, as root: ours beside nginx and BitTorrent (ARGS="even8 killed --repeat 3")
 	@$(BIN)/python -c 'import libtorrent' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/bench/requirements-bench.lock || true
 	@$(BIN)/python -m tests.bench.fleet $(ARGS)
+
+bench-map: $(READY) ## how smoothly the live page of 1,000 nodes x 2,000 shards runs (needs Debian's chromium)
+	@$(BIN)/python -m tests.bench.map $(ARGS)
 
 bench-pages: $(READY) ## how long pages and lists take with a million transfers (ARGS="--database postgresql")
 	@$(BIN)/python -m tests.bench.pages $(ARGS)

@@ -15,6 +15,7 @@ from typing import Any
 NODE_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
 LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 MAX_LABEL_VALUE = 128
+ZONE = "zone"  # the label that says where a node is: traffic between zones costs money
 FORMS = '{"all": true}, {"names": ["gpu-01"]} or {"labels": {"zone": "a"}}'
 
 

@@ -37,6 +37,8 @@ _WRITTEN = (
     "jobs",
     "lease_seq",
     "node_seq",
+    "zones",
+    "zone:*",
     "slow_count",
     "trials",
     "inventory",

@@ -76,6 +76,11 @@ class JobForm(forms.Form):
         max_value=100,
         help_text="The others still get it then",
     )
+    any_zone = forms.BooleanField(
+        label="Take from any zone",
+        required=False,
+        help_text="Else nodes of a mesh take from their own zone what it has, so that little crosses between zones",
+    )
     policy = forms.ChoiceField(
         choices=Policy.choices,
         initial=Policy.values[0],
@@ -94,6 +99,7 @@ class JobForm(forms.Form):
         "download_slots",
         "bucket_budget",
         "quorum",
+        "any_zone",
         "policy",
         "priority",
     )
@@ -138,6 +144,8 @@ class JobForm(forms.Form):
         request |= {name: values[name] for name in ("destination", "bucket_budget", "policy") if values[name]}
         if values["quorum"] is not None:
             request["quorum"] = values["quorum"] / 100
+        if values["any_zone"]:
+            request["own_zone"] = False
         return request
 
     def refuse(self, field: str, message: str) -> None:

@@ -6,16 +6,18 @@ import json
 import logging
 from collections.abc import Mapping
 
+from nodes.labels import ZONE
 from nodes.signer import signer
 from transfers.dataplane.digest import combine_crc32c
 from transfers.links import Links
-from transfers.models import Job, JobNode, JobNodeState, JobState
+from transfers.models import Job, JobNode, JobNodeState, JobState, Topology
 from transfers.scheduler.types import JobSpec
 
 logger = logging.getLogger(__name__)
 
 
-def spec_of(job: Job) -> JobSpec:
+def spec_of(job: Job, zones: int = 1) -> JobSpec:
+    """zones: how many its nodes are in."""
     return JobSpec(
         job=job.id.hex,
         topology=job.topology,  # type: ignore[arg-type]
@@ -26,6 +28,7 @@ def spec_of(job: Job) -> JobSpec:
         gcs_slots=job.gcs_slots,
         policy=job.policy,
         quorum=job.quorum,
+        own_zone=job.own_zone and zones > 1,
         # What earlier tries have read counts: the scheduler begins to count anew. 1: not one more shard.
         gcs_budget=0 if job.budget_left is None else max(1, job.budget_left),
         upload_slots=job.upload_slots,
@@ -61,6 +64,10 @@ def _sum(parts: list[tuple[int, int]]) -> int:
     return whole
 
 
+def _zone(node: tuple[str, Mapping[str, str]]) -> str:
+    return str(node[1].get(ZONE, ""))
+
+
 def publish(job: Job, links: Links) -> list[str]:
     """Gives an open job, its known digests and its nodes to the scheduler; gives the names of the nodes.
 
@@ -70,13 +77,17 @@ def publish(job: Job, links: Links) -> list[str]:
     scheduler = links.scheduler
     known = job.shards.exclude(crc32c=None).values_list("index", "crc32c")
     digests = {index: crc32c for index, crc32c in known if crc32c is not None}
-    scheduler.create_job(spec_of(job), signer().sign(document_of(job, digests)), digests)
-    names = list(
+    nodes = list(
         JobNode.objects.filter(job=job)
         .exclude(state=JobNodeState.WITHDRAWN)
         .order_by("id")  # the order of enrolment is the order of a pipeline's chain
-        .values_list("node__name", flat=True)
+        .values_list("node__name", "node__labels")
     )
+    if job.topology == Topology.PIPELINE:
+        nodes.sort(key=_zone)  # so that it crosses from zone to zone as seldom as can be
+    names = [name for name, _ in nodes]
+    spec = spec_of(job, len({_zone(node) for node in nodes}))
+    scheduler.create_job(spec, signer().sign(document_of(job, digests)), digests)
     if job.state == JobState.PAUSED:
         scheduler.set_state(job.id.hex, "paused")
     if job.state == JobState.PLANNED:

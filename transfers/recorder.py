@@ -16,6 +16,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from nodes.labels import ZONE
 from nodes.models import Node, NodeState
 from transfers.bulk import insert
 from transfers.errors import InvalidTransition
@@ -76,6 +77,7 @@ class _Progress:
 
     gcs: int = 0
     peers: int = 0
+    across: int = 0
     failures: int = 0
     first: datetime | None = None
 
@@ -88,6 +90,7 @@ class _Batch:
     events: Sequence[Event]
     jobs: dict[str, Job] = field(default_factory=dict)
     nodes: dict[str, int] = field(default_factory=dict)
+    zones: dict[int, str] = field(default_factory=dict)
 
     def write(self) -> None:
         self._look_up()
@@ -113,7 +116,8 @@ class _Batch:
             logger.warning("events of jobs that are not in the record cell=%s jobs=%s", self.cell, ",".join(strangers))
         names = {event.fields[key] for event in self.events for key in ("node", "source") if event.fields.get(key)}
         known = Node.objects.filter(cell=self.cell)
-        self.nodes = dict(known.filter(name__in=names).values_list("name", "id"))
+        for name, node, labels in known.filter(name__in=names).values_list("name", "id", "labels"):
+            self.nodes[name], self.zones[node] = node, labels.get(ZONE, "")
         if new := sorted(names - self.nodes.keys()):
             Node.objects.bulk_create([Node(cell=self.cell, name=name) for name in new], ignore_conflicts=True)
             self.nodes |= dict(known.filter(name__in=new).values_list("name", "id"))
@@ -152,6 +156,7 @@ class _Batch:
                     entry.gcs += moved
                 else:
                     entry.peers += moved
+                    entry.across += moved if self._across(giver, node) else 0
                 entry.failures += event.kind != "done"
                 entry.first = entry.first or at
         insert(Transfer, TRANSFER_FIELDS, rows)
@@ -160,9 +165,17 @@ class _Batch:
             job = self.jobs[job_id.hex]
             job.bytes_from_gcs += total.gcs
             job.bytes_from_peers += total.peers
+            job.bytes_across_zones += total.across
             Job.objects.filter(pk=job_id).update(
-                bytes_from_gcs=job.bytes_from_gcs, bytes_from_peers=job.bytes_from_peers
+                bytes_from_gcs=job.bytes_from_gcs,
+                bytes_from_peers=job.bytes_from_peers,
+                bytes_across_zones=job.bytes_across_zones,
             )
+
+    def _across(self, giver: int, node: int) -> bool:
+        """Whether the two nodes are in different zones; not where one of them has none."""
+        zones = {self.zones.get(each, "") for each in (giver, node)}
+        return len(zones) == 2 and "" not in zones
 
     def _digests(self) -> None:
         """Of shards read from the bucket; peers were checked against these."""

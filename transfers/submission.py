@@ -104,6 +104,7 @@ def record(plan: JobPlan, cell: str, user: User | AnonymousUser | None = None, s
         gcs_slots=request.gcs_slots,
         policy=request.policy,
         quorum=request.quorum,
+        own_zone=request.own_zone,
         bucket_budget=plan.bucket_budget,
         upload_slots=request.upload_slots,
         download_slots=request.download_slots,

@@ -72,7 +72,8 @@ def show(settings: Settings, job: str) -> None:
             "nodes": f"{found.nodes_done} of {found.nodes_total} done"
             + (f", {found.nodes_failed} failed" if found.nodes_failed else ""),
             "moved": f"{size_text(found.bytes_from_gcs)} out of the bucket ({found.amplification:.2f} x), "
-            f"{size_text(found.bytes_from_peers)} between nodes",
+            f"{size_text(found.bytes_from_peers)} between nodes"
+            + (f", {size_text(found.bytes_across_zones)} of it from zone to zone" if found.bytes_across_zones else ""),
             "by": found.created_by or "",
             "pinned": "nodes keep its files, whatever needs room" if found.pinned else "",
             "purged": "its files were removed" if found.purged_at else "",

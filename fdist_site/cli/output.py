@@ -29,6 +29,7 @@ OPTIONS = {  # what the API calls them -> what the command line does
         "download_slots",
         "priority",
         "quorum",
+        "own_zone",
         "bucket_budget",
     )
 }

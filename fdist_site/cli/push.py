@@ -32,6 +32,11 @@ def job_options(command: Command) -> Command:
             click.option("--download-slots", type=int, help="Downloads at once of a node, if less than its own."),
             click.option("--priority", type=int, help="A higher one goes first."),
             click.option("--quorum", type=float, help="Part of the nodes with which it is ready, such as 0.99."),
+            click.option(
+                "--own-zone/--any-zone",
+                default=None,
+                help="Whether nodes take from their own zone what it has (default), or from anywhere.",
+            ),
             click.option("--bucket-budget", help="It fails rather than read more of the bucket: 150GB, or 1.2x."),
         )
     ):

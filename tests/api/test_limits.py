@@ -84,7 +84,7 @@ def test_quorum_and_policy_go_to_the_scheduler(api: APIClient, fleet: Fleet, pay
     assert (body["quorum"], body["policy"], body["ready_at"]) == (0.25, "sequential", None)
     spec = spec_of(Job.objects.get())
     assert (spec.quorum, spec.policy) == (0.25, "sequential")
-    for wrong in ({"quorum": 0}, {"quorum": 1.01}, {"quorum": "half"}, {"policy": "fastest"}):
+    for wrong in ({"quorum": 0}, {"quorum": 1.01}, {"quorum": "half"}, {"policy": "fastest"}, {"own_zone": "often"}):
         answer = api.post(JOBS, {"source": payload, **wrong})
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, next(iter(wrong)))
 

@@ -46,6 +46,26 @@ def nodes_of(links: Links, job: Job) -> dict[str, str]:
     return {row.node: row.state for row in links.scheduler.job_nodes(job.id.hex)}
 
 
+def test_a_chain_goes_through_one_zone_after_the_other(fleet: Fleet, links: Links, payload: str) -> None:
+    fleet.add("gpu-01", "gpu-03", labels={"zone": "b"}).add("gpu-02", "gpu-04", labels={"zone": "a"})
+    job = submission.submit({"source": payload, "topology": "pipeline"})
+    chain = [row.node for row in links.scheduler.job_nodes(job.id.hex)]
+    assert chain == ["gpu-02", "gpu-04", "gpu-01", "gpu-03"]
+
+
+@pytest.mark.parametrize(
+    ("zones", "asked", "kept"), [("ab", None, True), ("ab", False, False), ("aa", None, False)], ids=str
+)
+def test_nodes_keep_to_their_zone_where_there_are_several(
+    fleet: Fleet, links: Links, payload: str, zones: str, asked: bool | None, kept: bool
+) -> None:
+    for number, zone in enumerate(zones):
+        fleet.add(f"gpu-{number}", labels={"zone": zone})
+    job = submission.submit({"source": payload, "own_zone": asked})
+    view = links.scheduler.job(job.id.hex)
+    assert view is not None and view.own_zone == kept
+
+
 def test_nodes_that_join_late_get_the_job_if_they_match(
     fleet: Fleet, links: Links, payload: str, planner: Planner, redis_server: Any
 ) -> None:

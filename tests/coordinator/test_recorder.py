@@ -53,6 +53,19 @@ def test_a_completed_job_is_recorded_with_its_transfers_and_digests(done_job: Jo
     assert all(row.started_at and row.finished_at for row in rows)
 
 
+def test_bytes_from_zone_to_zone_are_counted_apart(fleet: Fleet, links: Links, payload: str) -> None:
+    fleet.add("gpu-01", "gpu-02", labels={"zone": "a"}).add("gpu-03", labels={"zone": "b"}).add("gpu-04")
+    job = submission.submit({"source": payload})
+    fleet.announce(job.id.hex)
+    assert fleet.move(job.id.hex) == 4 * job.shard_count
+    catch_up(links)
+    job.refresh_from_db()
+    zone = {"gpu-01": "a", "gpu-02": "a", "gpu-03": "b", "gpu-04": ""}
+    moved = Transfer.objects.filter(job=job, outcome="done").exclude(source=None)
+    pairs = [(zone[src], zone[dst]) for src, dst in moved.values_list("source__name", "node__name")]
+    assert job.bytes_across_zones == 1000 * sum(src != dst and "" not in (src, dst) for src, dst in pairs) > 0
+
+
 def test_a_batch_folded_twice_counts_once(done_job: Job, links: Links) -> None:
     at = recorder.position(links.cell)
     events = links.scheduler.events(at)

@@ -96,6 +96,17 @@ def test_only_verified_shards_of_known_jobs_are_served(tmp_path: Path) -> None:
         assert get(server.port, 1)[0] == 200
 
 
+def test_a_reader_who_is_quicker_than_the_word_that_the_shard_is_right_waits_for_it(tmp_path: Path) -> None:
+    payload = mixed_payload()
+    store = payload.store(tmp_path)
+    writer = store.writer(0)
+    writer.write(payload.shard(0))
+    crc = writer.finish()
+    with serving(tmp_path) as server:
+        threading.Timer(0.1, store.mark_verified, (0, crc)).start()
+        assert get(server.port, 0)[:2] == (200, payload.shard(0))
+
+
 @pytest.mark.parametrize("path", ["/", "/v1/jobs/../shards/0", "/v1/jobs/x%2f/shards/0", "/etc/passwd", "/v1/jobs"])
 def test_other_paths_lead_nowhere(tmp_path: Path, path: str) -> None:
     with serving(tmp_path) as server:

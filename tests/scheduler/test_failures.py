@@ -181,6 +181,22 @@ def test_a_dead_predecessor_is_spliced_out_of_the_chain(cell: Cell) -> None:
     assert sources == {"a"}
 
 
+def test_one_failed_transfer_does_not_keep_a_node_from_its_only_predecessor(cell: Cell) -> None:
+    cell.nodes("a", "b")
+    cell.job(["a", "b"], shards=2, topology="pipeline")
+    cell.holds("a", 0, 1)
+    cell.holds("b")
+    (lease,) = cell.next("b").assignments
+    assert (lease.source, lease.cut_through) == ("a", False)
+    assert cell.end("b", lease, "failed", want=1).assignments == ()
+    cell.now += 300
+    (again,) = cell.next("b").assignments
+    assert (again.shard, again.source) == (lease.shard, "a")
+    assert cell.end("b", again, "failed", want=1).assignments == ()
+    cell.now += 300
+    assert cell.next("b").assignments == ()  # the second failure in a row is no mishap
+
+
 def test_a_slow_predecessor_is_moved_to_the_end_while_the_job_runs(cell: Cell) -> None:
     chain(cell, "a", "b", "c")
     cell.scheduler.reap()

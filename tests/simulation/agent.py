@@ -72,7 +72,7 @@ class Agent:
         self.told: dict[str, Assignment] = {}  # reported as good by the call under way
         self.peer_rates: dict[str, float] = {}
         self.moved = (0.0, 0.0, 0.0)
-        self.bytes_gcs = 0.0
+        self.bytes_gcs = self.bytes_across = 0.0  # from the bucket, and from other zones
         self._thawed: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
 
     @property
@@ -392,6 +392,8 @@ class Agent:
         else:
             took = max(1.0, self.world.engine.now - flow.began)
             self.peer_rates[assignment.source] = flow.done * 1000 / took
+            if self.world.agents[assignment.source].spec.zone != self.spec.zone:
+                self.bytes_across += flow.done
         if why:
             self._failed(assignment, why, flow.done)
         elif self.world.options.verify_ms:

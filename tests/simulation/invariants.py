@@ -114,6 +114,25 @@ def holdings(scheduler: Scheduler, job: str, truth: Mapping[str, int], nodes: Se
     return wrong
 
 
+def zones(scheduler: Scheduler, job: str, nodes: Sequence[NodeView], leases: Sequence[LeaseView]) -> list[str]:
+    """What a zone is said to have or to get is held there by somebody who may give it, or on its way there."""
+    zone_of = {node.name: node.labels.get("zone", "") for node in nodes}
+    silent = {node.name for node in nodes if node.state in GONE or node.barred}
+    there: dict[str, int] = dict.fromkeys(zone_of.values(), 0)
+    members = [one.node for one in scheduler.job_nodes(job)]
+    for node in set(members) & zone_of.keys() - silent:
+        there[zone_of[node]] |= bits(scheduler.held(job, node))
+    for lease in leases:
+        if lease.job == job:
+            there[zone_of[lease.node]] |= 1 << lease.shard
+    said = {zone: bits(scheduler.in_zone(job, zone)) for zone in there}
+    return [
+        f"zone {zone!r} has or gets the shards {there[zone]:b}, and is said to: {said[zone]:b}"
+        for zone in there
+        if there[zone] != said[zone]
+    ]
+
+
 def check(scheduler: Scheduler, jobs: Iterable[str], truth: Mapping[str, Mapping[str, int]]) -> None:
     """Check everything. truth: job -> node -> bitmap. Raises InvariantBroken."""
     nodes, leases = scheduler.nodes(), scheduler.leases()
@@ -121,5 +140,8 @@ def check(scheduler: Scheduler, jobs: Iterable[str], truth: Mapping[str, Mapping
     for job in jobs:
         wrong += bucket_reads(scheduler, job, leases)
         wrong += holdings(scheduler, job, truth.get(job, {}), nodes)
+        view = scheduler.job(job)
+        if view is not None and view.own_zone and view.state == "running":
+            wrong += zones(scheduler, job, nodes, leases)
     if wrong:
         raise InvariantBroken("\n".join(wrong))

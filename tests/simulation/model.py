@@ -25,12 +25,14 @@ class NodeSpec:
     joins: float = 0.0
     leaves: float | None = None
     slow: bool = False  # left out of the figures of the fast nodes
+    zone: str = ""
 
     def info(self) -> NodeInfo:
         return NodeInfo(
             name=self.name,
             address=f"{self.name}:7000",
             ticket_key="k" * 32,
+            labels={"zone": self.zone} if self.zone else {},
             upload_slots=self.upload_slots,
             download_slots=self.download_slots,
             gcs_slots=self.gcs_slots,

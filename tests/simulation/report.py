@@ -54,7 +54,10 @@ def percentile(values: list[float], share: float) -> float:
 
 @dataclass(frozen=True)
 class Figures:
-    """Times in ms. ratio: the last of the fast, present nodes against the bound. amplification: bucket bytes / F."""
+    """Times in ms. ratio: the last of the fast, present nodes against the bound. amplification: bucket bytes / F.
+
+    crossings: bytes from one zone to another / F; None where there is one zone.
+    """
 
     scenario: str
     seed: int
@@ -68,6 +71,7 @@ class Figures:
     ratio: float
     goal: float | None
     amplification: float
+    crossings: float | None
     assignments: int
     calls: dict[str, int]
     redis_us_per_assignment: float
@@ -110,6 +114,7 @@ def figures(world: World, seed: int) -> Figures:
     bound = scenario_bound(scenario)
     assignments = ledger.count["assignments"]
     bucket = sum(agent.bytes_gcs for agent in world.agents.values())
+    across = sum(agent.bytes_across for agent in world.agents.values())
     payload = sum(j.spec.shard_count * SHARD_SIZE for j in scenario.jobs)
     unfinished_ms = len(scenario.nodes) * max(every)
 
@@ -129,6 +134,7 @@ def figures(world: World, seed: int) -> Figures:
         ratio=times[-1] / bound,
         goal=scenario.goal,
         amplification=bucket / payload,
+        crossings=across / payload if len({node.zone for node in scenario.nodes}) > 1 else None,
         assignments=assignments,
         calls=dict(meter.calls),
         redis_us_per_assignment=meter.total_us / max(1, assignments),
@@ -162,7 +168,8 @@ def text(f: Figures) -> str:
         f"  bound {f.bound / 1000:.1f} s   p50 {f.p50 / 1000:.1f}   p99 {f.p99 / 1000:.1f}   last {f.last / 1000:.1f}"
         f"   last of all {f.last_of_all / 1000:.1f}",
         f"  last / bound {f.ratio:.4f}{goal}",
-        f"  bucket bytes / payload {f.amplification:.4f}   assignments {f.assignments}",
+        f"  bucket bytes / payload {f.amplification:.4f}   assignments {f.assignments}"
+        + ("" if f.crossings is None else f"   bytes between zones / payload {f.crossings:.2f}"),
         f"  Redis time per assignment {f.redis_us_per_assignment:.1f} us"
         f"   (a bare EVALSHA: {f.bare_server_us:.1f} us of the server, {f.bare_round_trip_us:.1f} us round trip)",
         "  mean Redis us per call: " + ", ".join(f"{op} {us:.0f} (x{f.calls[op]})" for op, us in f.redis_us.items()),

@@ -52,6 +52,10 @@ def build(
     return Scenario("", nodes, jobs or (make_job(names, shards, **spec),), options, faults, goal)  # type: ignore[arg-type]
 
 
+def in_zones(nodes: tuple[NodeSpec, ...], zones: str = "abc") -> tuple[NodeSpec, ...]:
+    return tuple(replace(node, zone=zones[k % len(zones)]) for k, node in enumerate(nodes))
+
+
 def scaled(value: int, scale: float, least: int = 4) -> int:
     return max(least, round(value * scale))
 
@@ -128,6 +132,48 @@ def slow_for_a_while(dice: random.Random, scale: float) -> Scenario:
         faults=faults,
         options=Options(check_ms=200_000, sample_ms=2000, heartbeat_ms=5000, reap_ms=1000),
     )
+
+
+@scenario
+def zones(dice: random.Random, scale: float) -> Scenario:
+    """N=96 in three zones, M=400, and nodes keep to their own zone: each shard crosses into a zone once."""
+    return build(in_zones(fleet(scaled(96, scale, 12))), scaled(400, scale), goal=1.03, gcs_slots=4, own_zone=True)
+
+
+@scenario
+def zones_ignored(dice: random.Random, scale: float) -> Scenario:
+    """What `zones` is compared with: the same fleet, and nodes take from anywhere."""
+    return build(in_zones(fleet(scaled(96, scale, 12))), scaled(400, scale), goal=1.03, gcs_slots=4)
+
+
+@scenario
+def zones_agents(dice: random.Random, scale: float) -> Scenario:
+    """N=60 in two zones of 50 and 10, M=512, with the slots that agents have by themselves."""
+    nodes = fleet(scaled(60, scale, 12), upload_slots=6, download_slots=6, gcs_slots=2)
+    nodes = tuple(replace(node, zone="b" if k % 6 == 0 else "a") for k, node in enumerate(nodes))
+    return build(nodes, scaled(512, scale), gcs_slots=16, own_zone=True)
+
+
+@scenario
+def zones_in_trouble(dice: random.Random, scale: float) -> Scenario:
+    """Nodes in three zones that keep to their own; deaths, returns, stalls, damaged bytes, slow nodes, a flush."""
+    nodes, shards = in_zones(fleet(scaled(48, scale, 12), upload_slots=2, download_slots=2)), scaled(100, scale)
+    span = shards * 1000.0
+    some = dice.sample([n.name for n in nodes], 6)
+    faults: tuple[Fault, ...] = (
+        Death(some[0], dice.uniform(0, span)),
+        Death(some[1], dice.uniform(0, span), vanish=True),
+        Death(some[2], 0.3 * span, back=0.5 * span),
+        SlowDown(some[3], 0.2 * span, 0.1, 0.2 * span),
+        Corrupting(some[4], 0.2),
+        Freeze(some[5], dice.uniform(0, span), 4000),
+        Stalls(0.01),
+        Messages(lost=0.005, repeated=0.005, late=0.005),
+        Flush(dice.uniform(0.5, 0.7) * span),
+    )
+    late = tuple(NodeSpec(f"late{i}", joins=dice.uniform(0.1, 0.9) * span, zone="abd"[i]) for i in range(3))
+    options = Options(latency=2, connect_ms=10, heartbeat_ms=1000, check_ms=2000)
+    return build(nodes + late, shards, gcs_slots=3, faults=faults, options=options, own_zone=True)
 
 
 @scenario

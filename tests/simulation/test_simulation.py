@@ -25,6 +25,7 @@ TROUBLES = (
     "churn",
     "flush",
     "chaos",
+    "zones-in-trouble",
 )
 EVEN = (("one-reader", 0.1), ("slow-bucket", 0.12), ("pipeline", 0.06))
 
@@ -75,6 +76,13 @@ def test_an_even_mesh_comes_near_its_bound(redis: redis_py.Redis, seed: int) -> 
     assert result.sound, text(result)
     assert result.ratio <= 1.12, text(result)
     assert result.amplification <= 1.02, text(result)
+
+
+def test_nodes_that_keep_to_their_zone_bring_each_shard_into_it_about_once(redis: redis_py.Redis) -> None:
+    result = play(redis, "zones", 1, 0.15, check_ms=0)
+    assert result.sound, text(result)
+    assert result.crossings is not None and result.crossings <= 1.3 * 2, text(result)
+    assert result.ratio <= 1.1, text(result)
 
 
 def test_flushing_redis_moves_no_verified_shard_again(redis: redis_py.Redis) -> None:

@@ -28,18 +28,21 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @initialize(
         slots=st.integers(1, 3),
+        zones=st.booleans(),
         topology=st.sampled_from(["mesh", "pipeline"]),
         shards=st.integers(1, 9),
         gcs_slots=st.integers(1, 3),
         seed=st.integers(0, 1 << 16),
     )
-    def begin(self, slots: int, topology: str, shards: int, gcs_slots: int, seed: int) -> None:
+    def begin(self, slots: int, topology: str, shards: int, gcs_slots: int, zones: bool, seed: int) -> None:
         self.fleet = SmallFleet(self.client, seed)
         for name in NAMES:
-            self.fleet.add(NodeSpec(name, upload_slots=slots, download_slots=slots, gcs_slots=1))
+            zone = "ab"[NAMES.index(name) % 2]
+            self.fleet.add(NodeSpec(name, upload_slots=slots, download_slots=slots, gcs_slots=1, zone=zone))
         for name in NAMES[:2]:
             self.fleet.register(self.fleet.members[name])
-        self.fleet.create(shards, NAMES[:4], topology=topology, gcs_slots=gcs_slots)
+        own_zone = zones and topology == "mesh"
+        self.fleet.create(shards, NAMES[:4], topology=topology, gcs_slots=gcs_slots, own_zone=own_zone)
 
     def pick(self, data: st.DataObject, on: bool = True) -> Member:
         return data.draw(st.sampled_from([m for m in self.fleet.members.values() if m.on or not on]))

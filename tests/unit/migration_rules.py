@@ -74,4 +74,5 @@ def _altered(old: Any, new: Any) -> Iterator[str]:
         kinds = f"from {old.get_internal_type()} to {new.get_internal_type()}"
         yield f"changes a column {kinds}: add another one instead"
     if (new.max_length or 0) < (old.max_length or 0):
-        yield f"shortens a column from {old.max_length} to {new.max_length} characters: see to its values in this version"
+        lengths = f"{old.max_length} to {new.max_length}"
+        yield f"shortens a column from {lengths} characters: see to its values in this version"

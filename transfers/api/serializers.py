@@ -98,6 +98,9 @@ class JobRequestSerializer(serializers.Serializer[Any]):
     quorum = serializers.FloatField(
         default=1.0, max_value=1.0, help_text="the part of the nodes with which it is ready, above 0"
     )
+    own_zone = serializers.BooleanField(
+        default=True, help_text="whether nodes of a mesh take from their own zone (their label zone) what it has"
+    )
     bucket_budget = BudgetField(required=False, allow_null=True)
 
 
@@ -131,6 +134,7 @@ class JobSerializer(serializers.ModelSerializer[Job]):
             "priority",
             "policy",
             "quorum",
+            "own_zone",
             "bucket_budget",
             "pinned",
             "nodes_total",
@@ -139,6 +143,7 @@ class JobSerializer(serializers.ModelSerializer[Job]):
             "shards_held",
             "bytes_from_gcs",
             "bytes_from_peers",
+            "bytes_across_zones",
             "amplification",
             "created_by",
             "created_at",

@@ -42,6 +42,7 @@ class Job:
     shards_held: int
     bytes_from_gcs: int
     bytes_from_peers: int
+    bytes_across_zones: int
     amplification: float
     created_by: str | None
     created_at: datetime
@@ -86,6 +87,7 @@ class Job:
             "shards_held",
             "bytes_from_gcs",
             "bytes_from_peers",
+            "bytes_across_zones",
             "amplification",
             "created_by",
         )

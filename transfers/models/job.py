@@ -59,6 +59,11 @@ class Job(models.Model):
     policy = models.CharField(
         max_length=12, choices=Policy, default=Policy.RAREST_FIRST, help_text="which shard a node gets next"
     )
+    own_zone = models.BooleanField(
+        default=True,
+        db_default=True,
+        help_text="nodes of a mesh take from their own zone (their label zone) what it has",
+    )
     quorum = models.FloatField(default=1.0, help_text="part of the nodes with which it is ready, above 0 and at most 1")
     bucket_budget = models.BigIntegerField(
         null=True, blank=True, help_text="bytes that may be read from the bucket; it fails rather than pass them"
@@ -73,6 +78,9 @@ class Job(models.Model):
     error = models.TextField(blank=True)
     bytes_from_gcs = models.BigIntegerField(default=0)
     bytes_from_peers = models.BigIntegerField(default=0)
+    bytes_across_zones = models.BigIntegerField(
+        default=0, db_default=0, help_text="of those from peers, what came from another zone"
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="jobs"
     )

@@ -30,7 +30,8 @@ class JobRequest:
     that the source has in its bucket. shard_size: bytes; None lets the plan choose. gcs_slots: reads from the bucket
     at once, of all nodes together. upload_slots, download_slots: caps of one node; None leaves the node's own.
     policy: which shard a node of a mesh gets next. quorum: the part of the nodes with which the job is ready.
-    bucket_budget: what it may read from the bucket; None for all that it takes.
+    own_zone: whether nodes of a mesh take from their own zone what it has. bucket_budget: what it may read from the
+    bucket; None for all that it takes.
     """
 
     source: str
@@ -45,6 +46,7 @@ class JobRequest:
     priority: int = 0
     policy: str = "rarest-first"
     quorum: float = 1.0
+    own_zone: bool = True
     bucket_budget: Budget | None = None
 
     @classmethod
@@ -75,6 +77,7 @@ class JobRequest:
             priority=_whole(given, "priority", 0, -MAX_PRIORITY, MAX_PRIORITY) or 0,
             policy=_choice(given, "policy", POLICIES),
             quorum=_quorum(given.get("quorum", 1.0)),
+            own_zone=_flag(given, "own_zone", default=True),
             bucket_budget=parse_budget(given.get("bucket_budget")),
         )
 
@@ -94,6 +97,13 @@ def _choice(given: Mapping[str, Any], field_name: str, choices: Sequence[str]) -
     if value not in choices:
         known = f"{', '.join(choices[:-1])} or {choices[-1]}"
         raise PlanError(field_name, f'"{value}" is no {field_name}: choose {known}')
+    return value
+
+
+def _flag(given: Mapping[str, Any], field_name: str, *, default: bool) -> bool:
+    value = given.get(field_name, default)
+    if not isinstance(value, bool):
+        raise PlanError(field_name, f"{field_name} is true or false, and {value!r} is not")
     return value
 
 

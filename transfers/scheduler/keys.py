@@ -20,6 +20,7 @@ Prefix `{fdist:<cell>}:`, whose hash tag keeps a cell in one slot. <i> is a node
 | due | zset | node index -> when the first of its transfers may have expired |
 | shunned | zset | sources that are left alone -> until when |
 | up, slow | bitmap | nodes that are alive and have a free upload slot; nodes that are slow |
+| zones, zone:<zone> | set, bitmap | every zone (label "zone" of a node, may be empty); nodes of the zone |
 | slow_count, trials | string | how many nodes are slow; transfers under way that try whether a node still is |
 | jobs | zset | every job, most urgent first |
 | j:<job> | hash | the job's spec, state, totals, and the median rates seen |
@@ -28,6 +29,7 @@ Prefix `{fdist:<cell>}:`, whose hash tag keeps a cell in one slot. <i> is a node
 | j:<job>:have:<i>, j:<job>:need:<i> | bitmap | shards that a node holds; shards neither held nor under way |
 | j:<job>:hold:<s> | bitmap | nodes that can be asked for a shard |
 | j:<job>:got:<s> | bitmap | pipelines: nodes that hold a shard or receive it |
+| j:<job>:into:<zone> | bitmap | shards that a zone has or gets, where the job keeps to zones |
 | j:<job>:givers | bitmap | nodes that can be asked for something |
 | j:<job>:rarity, j:<job>:fresh | zset | live copies of each shard; shards that only the bucket can give |
 | j:<job>:reading | hash | shard -> reads from the bucket under way |

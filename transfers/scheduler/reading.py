@@ -104,6 +104,7 @@ class Reading(Base):
             bytes_peer=_number(j["bytes_peer"]),
             missing=int(missing),
             reason=j.get("reason", ""),
+            own_zone=j.get("own_zone") == "1",
         )
 
     def job_nodes(self, job: str) -> list[JobNodeView]:
@@ -247,6 +248,11 @@ class Reading(Base):
                 command("GET", self._keys.job(job, f":have:{index}"), NEVER_DECODE=True)
             bitmaps = pipe.execute()
         return {node: bits or b"" for (node, _), bits in zip(known, bitmaps, strict=True)}
+
+    def in_zone(self, job: str, zone: str) -> bytes:
+        """The shards that a zone has or gets, bits as in `held`; of a job that keeps to zones."""
+        command: Any = self._client.execute_command
+        return command("GET", self._keys.job(job, f":into:{zone}"), NEVER_DECODE=True) or b""
 
     def rarity(self, job: str) -> list[int]:
         """Live copies of each shard."""

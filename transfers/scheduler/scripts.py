@@ -25,6 +25,7 @@ PARTS = (
     "nodes",
     "log",
     "jobs",
+    "zones",
     "idle",
     "holdings",
     "rates",

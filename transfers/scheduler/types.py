@@ -99,6 +99,7 @@ class JobSpec:
     gcs_slots: reads from the bucket at once, for the whole job. lease_ms: how long without progress until it expires.
     upload_slots, download_slots: caps per node for this job; None means the node's own. quorum: share of the nodes with
     which it is reported ready. gcs_budget: bytes that may leave the bucket, 0 for no limit; beyond it the job fails.
+    own_zone: whether nodes of a mesh take from their own zone (their label "zone") what it has.
     """
 
     job: str
@@ -116,6 +117,7 @@ class JobSpec:
     max_disputes: int = 2
     quorum: float = 1.0
     gcs_budget: int = 0
+    own_zone: bool = False
 
 
 @dataclass(frozen=True)
@@ -222,6 +224,7 @@ class JobView:
     bytes_peer: int
     missing: int  # shards with no live copy
     reason: str = ""
+    own_zone: bool = False
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,12 @@ examples:
         parser.add_argument("--priority", type=int, default=0, help="a higher one goes first")
         parser.add_argument("--policy", choices=POLICIES, default=POLICIES[0], help="which shard a node gets next")
         parser.add_argument("--quorum", type=float, default=1.0, help="part of the nodes with which it is ready")
+        parser.add_argument(
+            "--any-zone",
+            dest="own_zone",
+            action="store_false",
+            help="let nodes take from any zone, not from their own what it has",
+        )
         parser.add_argument("--bucket-budget", help="most to read from the bucket, such as 1.2x or 150GB")
         parser.add_argument("--wait", action="store_true", help="show progress until it ends; exit code 1 if it failed")
 
@@ -58,6 +64,7 @@ examples:
             "priority",
             "policy",
             "quorum",
+            "own_zone",
             "bucket_budget",
         )
         request = {key: options[key] for key in asked}

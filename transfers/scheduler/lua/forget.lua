@@ -34,6 +34,7 @@ if count > 0 then
   call('HINCRBY', P .. 'totals', 'assigned', number(assigned))
   call('HINCRBY', P .. 'totals', 'attempts', number(attempted))
 end
+forget_zones({ key = job })
 for _, part in ipairs({ ':plan', ':members', ':rarity', ':fresh', ':digest', ':chain', ':suspects', ':disputes',
   ':reading', ':avoid', ':parked', ':waiting', ':readers', ':givers', ':ups', ':downs', ':errors', ':pace', ':log', '' }) do
   call('UNLINK', job .. part)

@@ -1,6 +1,7 @@
 // A map of nodes (rows) by shards (columns) on a canvas, and above it a strip that says how many copies of each shard there
 // are. Where there are more shards or nodes than pixels, a pixel stands for several, and its colour says how many of these
-// are held: 1,000 nodes x 2,000 shards are drawn in some milliseconds.
+// are held. What each pixel stands for is counted as shards come, not when it is drawn: 1,000 nodes x 2,000 shards are then
+// drawn in some milliseconds.
 const MAX_HEIGHT = 480;
 const MAX_ROW = 14;
 const GAP_FROM = 5; // rows at least this high have a line between them
@@ -13,7 +14,8 @@ export class ShardMap {
     this.shardCount = shardCount;
     this.copies = new Uint32Array(shardCount);
     this.names = [];
-    this.held = []; // a Uint8Array a node, one byte a shard: quick to sum up
+    this.held = []; // a Uint8Array a node, one byte a shard
+    this.layout = null;
     this.readColours();
     canvas.addEventListener("pointermove", (event) => this.explain(event));
   }
@@ -28,31 +30,37 @@ export class ShardMap {
   clear() {
     this.names = [];
     this.held = [];
+    this.layout = null;
     this.copies.fill(0);
   }
 
   add(name) {
     this.names.push(name);
     this.held.push(new Uint8Array(this.shardCount));
+    this.layout = null;
   }
 
   // change: 1 for all shards, a bitmap in base64, or a list of the shards that toggled
   set(node, change) {
     const row = this.held[node];
     if (Array.isArray(change)) {
-      for (const shard of change) this.put(row, shard, row[shard] ^ 1);
+      for (const shard of change) this.put(node, shard, row[shard] ^ 1);
       return;
     }
     const bytes = change === 1 ? null : atob(change);
     for (let shard = 0; shard < this.shardCount; shard += 1) {
       // NaN >> n is 0: beyond the end is not held
-      this.put(row, shard, bytes === null ? 1 : (bytes.charCodeAt(shard >> 3) >> (7 - (shard & 7))) & 1);
+      this.put(node, shard, bytes === null ? 1 : (bytes.charCodeAt(shard >> 3) >> (7 - (shard & 7))) & 1);
     }
   }
 
-  put(row, shard, value) {
-    this.copies[shard] += value - row[shard];
+  put(node, shard, value) {
+    const row = this.held[node];
+    const more = value - row[shard];
+    if (!more) return;
+    this.copies[shard] += more;
     row[shard] = value;
+    if (this.layout) this.layout.sums[this.layout.rowOf[node] * this.layout.width + this.layout.columnOf[shard]] += more;
   }
 
   // Takes the room that a map of `count` nodes needs, so that nothing below it jumps when the first data comes.
@@ -74,16 +82,16 @@ export class ShardMap {
     this.reserve(count);
     this.order = order;
     this.rowCount = rows;
+    if (!this.layout?.fits(order, width, rows)) this.layout = new Layout(order, width, rows, this.held, this.shardCount);
     const image = this.context.createImageData(width, height);
     const pixels = new Uint32Array(image.data.buffer);
     const shades = this.shades();
     for (let row = 0; row < rows; row += 1) {
-      const line = this.line(order, Math.floor((row * count) / rows), Math.floor(((row + 1) * count) / rows), width);
-      this.paint(pixels, line, shades, row * rowHeight, rowHeight, width);
+      this.paint(pixels, this.layout.line(row), shades, row * rowHeight, rowHeight, width);
     }
-    this.paintCells(pixels, moving, this.colours.moving, order, rows, rowHeight, width);
+    this.paintCells(pixels, moving, this.colours.moving, rowHeight);
     const lacking = damaged.filter(([node, shard]) => !this.held[node][shard]);
-    this.paintCells(pixels, lacking, this.colours.bad, order, rows, rowHeight, width);
+    this.paintCells(pixels, lacking, this.colours.bad, rowHeight);
     this.context.putImageData(image, 0, 0);
     const rare = this.drawCopies(width, ended);
     this.canvas.setAttribute(
@@ -102,10 +110,10 @@ export class ShardMap {
     const shades = this.shades();
     const most = Math.max(1, this.names.length);
     let rare = 0;
+    const bounds = this.layout.bounds;
     for (let column = 0; column < width; column += 1) {
-      const [first, last] = this.columns(column, width);
       let least = most;
-      for (let shard = first; shard < last; shard += 1) {
+      for (let shard = bounds[column]; shard < bounds[column + 1]; shard += 1) {
         least = Math.min(least, this.copies[shard]);
         if (this.copies[shard] === 1 && most > 1 && !ended) rare += 1;
       }
@@ -114,26 +122,6 @@ export class ShardMap {
     }
     pen.putImageData(image, 0, 0);
     return rare;
-  }
-
-  columns(column, width) {
-    const first = Math.floor((column * this.shardCount) / width);
-    return [first, Math.max(first + 1, Math.floor(((column + 1) * this.shardCount) / width))];
-  }
-
-  // The part that is held, from 0 to 255, of each pixel of a row that stands for the nodes order[from..to).
-  line(order, from, to, width) {
-    const found = new Uint8Array(width);
-    for (let column = 0; column < width; column += 1) {
-      const [first, last] = this.columns(column, width);
-      let sum = 0;
-      for (let index = from; index < to; index += 1) {
-        const held = this.held[order[index]];
-        for (let shard = first; shard < last; shard += 1) sum += held[shard];
-      }
-      found[column] = Math.round((255 * sum) / ((last - first) * Math.max(1, to - from)));
-    }
-    return found;
   }
 
   paint(pixels, line, shades, top, rowHeight, width) {
@@ -147,14 +135,13 @@ export class ShardMap {
     }
   }
 
-  paintCells(pixels, cells, shade, order, rows, rowHeight, width) {
-    const rowOf = new Map(order.map((node, index) => [node, Math.floor((index * rows) / order.length)]));
+  paintCells(pixels, cells, shade, rowHeight) {
+    const { rowOf, columnOf, width } = this.layout;
     const colour = pack(shade);
     const painted = rowHeight >= GAP_FROM ? rowHeight - 1 : rowHeight;
     for (const [node, shard] of cells) {
-      const column = Math.floor((shard * width) / this.shardCount);
-      const top = rowOf.get(node) * rowHeight;
-      for (let y = 0; y < painted; y += 1) pixels[(top + y) * width + column] = colour;
+      const top = rowOf[node] * rowHeight;
+      for (let y = 0; y < painted; y += 1) pixels[(top + y) * width + columnOf[shard]] = colour;
     }
   }
 
@@ -177,6 +164,41 @@ export class ShardMap {
     const shard = Math.floor(across * this.shardCount);
     const copies = `${this.copies[shard]} of ${this.names.length} nodes have it`;
     this.canvas.title = `${this.names[node]}, shard ${shard}: ${this.held[node][shard] ? "held" : "not held"}; ${copies}`;
+  }
+}
+
+// Which pixel a node and a shard are in, and how many shards of its nodes each pixel has.
+class Layout {
+  constructor(order, width, rows, held, shardCount) {
+    Object.assign(this, { order: Uint32Array.from(order), width, rows });
+    // Column c stands for the shards from bounds[c] up to bounds[c + 1].
+    this.bounds = Uint32Array.from({ length: width + 1 }, (_, column) => Math.floor((column * shardCount) / width));
+    this.columnOf = new Uint32Array(shardCount);
+    for (let column = 0; column < width; column += 1) this.columnOf.fill(column, this.bounds[column], this.bounds[column + 1]);
+    this.rowOf = new Uint32Array(held.length);
+    this.nodesIn = new Uint32Array(rows);
+    this.sums = new Uint32Array(rows * width);
+    for (const [index, node] of order.entries()) {
+      const row = Math.floor((index * rows) / order.length);
+      this.rowOf[node] = row;
+      this.nodesIn[row] += 1;
+      const shards = held[node];
+      for (let shard = 0; shard < shardCount; shard += 1) this.sums[row * width + this.columnOf[shard]] += shards[shard];
+    }
+  }
+
+  fits(order, width, rows) {
+    return this.width === width && this.rows === rows && this.order.length === order.length && order.every((node, index) => node === this.order[index]);
+  }
+
+  // The part that is held, from 0 to 255, of each pixel of a row.
+  line(row) {
+    const found = new Uint8Array(this.width);
+    const full = 255 / Math.max(1, this.nodesIn[row]);
+    for (let column = 0; column < this.width; column += 1) {
+      found[column] = Math.round((full * this.sums[row * this.width + column]) / (this.bounds[column + 1] - this.bounds[column]));
+    }
+    return found;
   }
 }
 

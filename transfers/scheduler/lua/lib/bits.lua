@@ -69,12 +69,23 @@ local function some_bits(text, limit)
   return out
 end
 
--- Bits of A and B as a string ('' when none).
-local function both(a, b)
+-- Bits of A and B, and of C if there is one, as a string ('' when none).
+local function both(a, b, c)
   local t = P .. 'tmp'
-  if call('BITOP', 'AND', t, a, b) == 0 then
+  if call('BITOP', 'AND', t, a, b, c or b) == 0 then
     return ''
   end
+  return call('GET', t) or ''
+end
+
+-- Bits of A and B that are not in C.
+local function both_but(a, b, c)
+  local t, shared = P .. 'tmp', P .. 'tmp2'
+  if call('BITOP', 'AND', shared, a, b) == 0 then
+    return ''
+  end
+  call('BITOP', 'AND', t, shared, c)
+  call('BITOP', 'XOR', t, t, shared)
   return call('GET', t) or ''
 end
 

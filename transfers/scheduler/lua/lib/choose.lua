@@ -75,8 +75,19 @@ local function choose_shard(j, among)
   return best or least_held(j, some_bits(among, SAMPLE))
 end
 
--- What src has and i needs.
+-- What src has and i needs; across zones only what i's zone does not get otherwise.
 function common_shard(j, src, i)
   attempt(j)
-  return choose_shard(j, both(j.have .. src, j.need .. i))
+  return choose_shard(j, crosses(j, src, i) and shards_to_cross(j, src, i) or both(j.have .. src, j.need .. i))
+end
+
+-- Of what i needs and its zone lacks, the shards to be looked for first.
+function shards_from_abroad(j, i)
+  local wanted, found = wanted_from_abroad(j, i), {}
+  for _, rare in ipairs(rarest_of(j)) do
+    if has_bit(wanted, rare[1]) then
+      found[#found + 1] = rare[1]
+    end
+  end
+  return #found > 0 and found or some_bits(wanted, SAMPLE)
 end

@@ -3,10 +3,10 @@
 -- events  stream; t: when, e: what; d: a line for each shard: job, node, shard, source, bytes, ms, lease, when it was assigned,
 --         ms until its first byte came ('' if none did), and crc or why, separated by tabs
 
-local EVENTS_KEPT = 200000
+local EVENTS_KEPT = '200000'
 
 local function event(kind, ...)
-  call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*', 't', NOW, 'e', kind, ...)
+  call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*', 't', NOW_TEXT, 'e', kind, ...)
 end
 
 local done -- lines of this call

@@ -55,6 +55,7 @@ end
 -- One more live copy.
 local function add_copy(j, i, s)
   call('SETBIT', j.hold .. s, i, 1)
+  brought_into_zone(j, i, s)
   local copies = tonumber(call('ZINCRBY', j.key .. ':rarity', 1, s))
   if copies == 1 then
     copies = 1 + math.random(0, TIES - 1) / TIES
@@ -70,6 +71,7 @@ local function remove_copy(j, i, s)
   if call('SETBIT', j.hold .. s, i, 0) == 1 and tonumber(call('ZINCRBY', j.key .. ':rarity', -1, s)) < 1 then
     call('ZREM', j.key .. ':rarity', s)
   end
+  lost_to_zone(j, i, s)
   j.copies[s], j.rarest = nil, nil
 end
 
@@ -93,6 +95,7 @@ function hold(j, i, s)
     end
   else
     fresh_if_lost(j, s) -- it keeps the shard to itself
+    lost_to_zone(j, i, s)
   end
   return count
 end

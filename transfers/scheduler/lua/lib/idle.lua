@@ -4,7 +4,8 @@
 -- slow    bitmap: nodes that are slow
 -- j:<job>:givers  bitmap: nodes that can be asked for something of the job
 --
--- Lists of the idle givers of a job, normal and slow ones apart, are made from these and then kept in step.
+-- Lists of the idle givers of a job, normal and slow ones apart, are made from these and then kept in step; where the job
+-- keeps to zones, each zone has its own.
 
 local unlisted -- nodes whose bit in `up` is to be written
 at_start[#at_start + 1] = function() unlisted = {} end
@@ -23,10 +24,10 @@ function write_up()
 end
 at_end[#at_end + 1] = write_up
 
--- Up to `limit` of the nodes in a bitmap (a key) that can serve now.
-function idle_among(bitmap, limit)
+-- Up to `limit` of the nodes in a bitmap (a key), and in the bitmap `within` if there is one, that can serve now.
+function idle_among(bitmap, limit, within)
   write_up()
-  local found = some_bits(both(bitmap, P .. 'up'), limit)
+  local found = some_bits(both(bitmap, P .. 'up', within), limit)
   for k, i in ipairs(found) do
     found[k] = tostring(i)
   end
@@ -47,10 +48,19 @@ local function move(pool, i, place)
   end
   if place then
     local list = pool[place]
+    if not list then
+      list = {}
+      pool[place] = list
+    end
     list[#list + 1] = i
     pool.at[i] = #list
   end
   pool.place[i] = place
+end
+
+-- The list in which node i is kept, or is looked for by a node of the same zone, by its kind.
+function list_of(j, i, kind)
+  return kind and j.own_zone == 1 and kind .. '@' .. load_node(i).zone or kind
 end
 
 -- The idle givers of a job: lists `normal` and `slow`. Made anew: O(nodes).
@@ -61,7 +71,8 @@ function idle_of(j)
     pool = { normal = {}, slow = {}, place = {}, at = {} }
     local slow = call('GET', P .. 'slow') or ''
     for _, i in ipairs(all_bits(both(P .. 'up', j.key .. ':givers'))) do
-      move(pool, tostring(i), has_bit(slow, i) and 'slow' or 'normal')
+      i = tostring(i)
+      move(pool, i, list_of(j, i, has_bit(slow, i) and 'slow' or 'normal'))
     end
     j.idle = pool
   end
@@ -72,7 +83,7 @@ end
 function set_giver(j, i, gives)
   call('SETBIT', j.key .. ':givers', i, gives and 1 or 0)
   if j.idle then
-    move(j.idle, i, gives and load_node(i).place or nil)
+    move(j.idle, i, gives and list_of(j, i, load_node(i).place) or nil)
   end
 end
 
@@ -88,7 +99,7 @@ function set_uploader(i)
       local j = M.jobs[job_id]
       if j and j.idle and (j.counts[i] or 1) > 0 then
         if j.counts[i] or call('GETBIT', j.key .. ':givers', i) == 1 then
-          move(j.idle, i, place)
+          move(j.idle, i, list_of(j, i, place))
         end
       end
     end

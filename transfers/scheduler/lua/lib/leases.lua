@@ -116,6 +116,7 @@ function grant(j, i, s, src, how)
   if j.topology == 'pipeline' then
     call('SETBIT', j.got .. s, i, 1)
   end
+  brought_into_zone(j, i, s)
   if src == '' then
     change_job(j, 'attempts', j.attempts + 1)
     change_job(j, 'gcs_flight', j.gcs_flight + bytes_of(j, s))
@@ -203,6 +204,7 @@ function release(l, brought)
     if j.topology == 'pipeline' then
       call('SETBIT', j.got .. l.shard, l.dst, 0)
     end
+    lost_to_zone(j, l.dst, l.shard)
     fresh_if_lost(j, l.shard)
   end
   if dst.wants > 0 then
@@ -210,9 +212,17 @@ function release(l, brought)
   end
 end
 
--- Release a lease that did not bring its shard, and tell the record and, with `tell`, its receiver.
 local AVOID_MS = 10000
-local AVOID_FORWARDER_MS = 300 -- the fault may well be of the one that it receives from
+local AVOID_BRIEFLY_MS = 300
+
+-- How long the receiver of l takes nothing from its source. In a chain there is no other: one failure is a mishap.
+local function avoid_for(j, l, kind)
+  local forwarder = l.how == 'cut_through' -- the fault may well be of the one that it receives from
+  local mishap = j.topology == 'pipeline' and kind == 'failed' and load_node(l.src).strikes == 0
+  return (forwarder or mishap) and AVOID_BRIEFLY_MS or AVOID_MS
+end
+
+-- Release a lease that did not bring its shard, and tell the record and, with `tell`, its receiver.
 function fail_lease(id, kind, why, bytes, ms, tell, first)
   local l = load_lease(id)
   if not l then
@@ -229,7 +239,7 @@ function fail_lease(id, kind, why, bytes, ms, tell, first)
   else
     change_job(j, 'bytes_peer', j.bytes_peer + bytes)
     if why ~= 'moved' then
-      local till = NOW + (l.how == 'cut_through' and AVOID_FORWARDER_MS or AVOID_MS)
+      local till = NOW + avoid_for(j, l, kind)
       change_job(j, 'avoids', math.max(j.avoids, till))
       call('HSET', j.key .. ':avoid', l.src .. '>' .. l.dst, till)
     end

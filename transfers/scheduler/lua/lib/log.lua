@@ -30,17 +30,17 @@ end
 
 local function log_grant(j, l, how)
   local idle = j.idle
-  log_line(j, 'g ' .. NOW .. ' ' .. l.id .. ' ' .. l.shard .. ' ' .. (l.src == '' and '-' or l.src) .. ' '
+  log_line(j, 'g ' .. NOW_TEXT .. ' ' .. l.id .. ' ' .. l.shard .. ' ' .. (l.src == '' and '-' or l.src) .. ' '
     .. math.floor(j.copies[l.shard] or 0) .. ' ' .. (idle and #idle.normal or 0) .. ' ' .. j.parked_count .. ' '
     .. (how == '' and because or how))
 end
 
 local function log_wait(j, i, wants)
   local idle = j.idle
-  log_line(j, 'w ' .. NOW .. ' ' .. i .. ' ' .. wants .. ' ' .. (idle and #idle.normal or 0) .. ' '
+  log_line(j, 'w ' .. NOW_TEXT .. ' ' .. i .. ' ' .. wants .. ' ' .. (idle and #idle.normal or 0) .. ' '
     .. j.gcs_slots - j.gcs_used .. ' ' .. j.fresh_count)
 end
 
 local function log_end(j, l, brought)
-  log_line(j, (brought and 'd ' or 'f ') .. NOW .. ' ' .. l.id)
+  log_line(j, (brought and 'd ' or 'f ') .. NOW_TEXT .. ' ' .. l.id)
 end

@@ -24,8 +24,8 @@ end
 
 -- A (shard, source) for node i among the idle sources of one kind, "normal" or "slow".
 local function seek(j, i, kind)
-  local list = idle_of(j)[kind]
-  local count = #list
+  local list = idle_of(j)[list_of(j, i, kind)]
+  local count = list and #list or 0
   if count == 0 then
     return nil
   end
@@ -35,7 +35,7 @@ local function seek(j, i, kind)
       local s = rare[1]
       if has_bit(need, s) then
         attempt(j)
-        for _, src in ipairs(idle_among(j.hold .. s, HOLDERS_TRIED)) do
+        for _, src in ipairs(idle_among(j.hold .. s, HOLDERS_TRIED, near(j, i))) do
           if load_node(src).place == kind and can_give(j, src, i) then
             return s, src
           end
@@ -57,9 +57,40 @@ local function seek(j, i, kind)
   return nil
 end
 
--- A (shard, source, how) for node i. Normal nodes read from normal ones and slow from slow, but for a shard that no
+-- Whether src may give s to node i, and how.
+local function fits(j, src, s, i)
+  if not any_slow() then
+    return true, ''
+  end
+  local from, to = is_slow(load_node(src)), is_slow(load_node(i))
+  if from == to then
+    return true, ''
+  end
+  if to then
+    return may_try(j, load_node(i)), 'trial'
+  end
+  return not normal_holder(j, s), ''
+end
+
+-- A (shard, source, how) for node i by peers that it would rather not take from: what its own zone does not have.
+local function seek_abroad(j, i, relaxed)
+  for _, s in ipairs(relaxed and first_bits(call('GET', j.need .. i) or '', IDLE_TRIED) or shards_from_abroad(j, i)) do
+    attempt(j)
+    for _, src in ipairs(idle_among(j.hold .. s, HOLDERS_TRIED)) do
+      if can_give(j, src, i) then
+        local good, how = fits(j, src, s, i)
+        if good or relaxed then
+          return s, src, how or ''
+        end
+      end
+    end
+  end
+  return nil
+end
+
+-- A (shard, source, how) for node i among the idle sources, of its own zone where the job keeps to it. Normal nodes read from normal ones and slow from slow, but for a shard that no
 -- normal node has, and for a few trials. relaxed: any source will do, for who waited long.
-local function find_peer(j, i, n, relaxed)
+local function find_near_peer(j, i, n, relaxed)
   local first, second = 'normal', 'slow'
   local slow = is_slow(n)
   if slow then
@@ -79,19 +110,12 @@ local function find_peer(j, i, n, relaxed)
   return nil
 end
 
--- Whether src may give s to the parked node i, and how.
-local function fits(j, src, s, i)
-  if not any_slow() then
-    return true, ''
+local function find_peer(j, i, n, relaxed)
+  local s, src, how = find_near_peer(j, i, n, relaxed)
+  if not s and j.own_zone == 1 then
+    return seek_abroad(j, i, relaxed and n.down == 0)
   end
-  local from, to = is_slow(load_node(src)), is_slow(load_node(i))
-  if from == to then
-    return true, ''
-  end
-  if to then
-    return may_try(j, load_node(i)), 'trial'
-  end
-  return not normal_holder(j, s), ''
+  return s, src, how
 end
 
 -- Whether the parked node i can take a peer's shard now.
@@ -114,6 +138,12 @@ function find_taker(j, src)
   else
     parked = call('ZRANGE', j.key .. ':parked', 0, PARKED_TRIED)
   end
+  local all = #parked <= PARKED_TRIED
+  if j.own_zone == 1 then
+    for _, i in ipairs(some_bits(both(j.key .. ':waiting', near(j, src)), PARKED_TRIED)) do
+      parked[#parked + 1] = tostring(i)
+    end
+  end
   for _, i in ipairs(parked) do
     if takes(j, i, src) then
       local s = common_shard(j, src, i)
@@ -125,7 +155,7 @@ function find_taker(j, src)
       end
     end
   end
-  if #parked <= PARKED_TRIED then
+  if all then
     return nil
   end
   local have = call('GET', j.have .. src) or ''
@@ -135,7 +165,7 @@ function find_taker(j, src)
       attempt(j)
       for _, i in ipairs(some_bits(without(j.key .. ':waiting', j.hold .. s), 2)) do
         i = tostring(i)
-        if takes(j, i, src) and call('GETBIT', j.need .. i, s) == 1 then
+        if takes(j, i, src) and call('GETBIT', j.need .. i, s) == 1 and (not crosses(j, src, i) or may_cross(j, i, s)) then
           local good, how = fits(j, src, s, i)
           if good then
             return i, s, how

@@ -3,14 +3,14 @@
 -- n:<i>  hash; state, epoch, name, address; up_max, down_max, gcs_max: slots; takes: its transfers, a line for each (see
 --        pack_takes); serves: leases of what others read from it; due: when the reaper is to look at its transfers;
 --        wants, parked_at: how many more it waits for, and since when; gcs_wait, shunned: until when it may not read the
---        bucket, or serve; barred: it sent damaged bytes and serves no more; slow, slow_at: see lib/rates.lua; request,
+--        bucket, or serve; zone: see lib/zones.lua; barred: it sent damaged bytes and serves no more; slow, slow_at: see lib/rates.lua; request,
 --        reply: of its last call of next
 -- due    zset: node -> when the first of its transfers may have expired
 
 local MARKED = 2 -- slow transfers in a row that make a node slow
 
 local FIELDS = { 'state', 'epoch', 'name', 'address', 'up_max', 'down_max', 'gcs_max', 'takes', 'serves', 'due', 'wants',
-  'parked_at', 'gcs_wait', 'shunned', 'barred', 'slow', 'slow_at', 'strikes', 'request', 'ipad', 'opad' }
+  'parked_at', 'gcs_wait', 'shunned', 'barred', 'slow', 'slow_at', 'strikes', 'request', 'ipad', 'opad', 'zone' }
 -- What a field is where a record has none: most are, so that the record of a node stays small.
 local USUAL = { due = 0, wants = 0, parked_at = 0, gcs_wait = 0, shunned = 0, barred = 0, slow = 0, slow_at = 0, strikes = 0,
   up_max = 0, down_max = 0, gcs_max = 0 }
@@ -89,6 +89,7 @@ local function load_node(i)
     end
     n[field] = value
   end
+  n.zone = n.zone or ''
   unpack_takes(n, n.takes or '')
   unpack_serves(n, n.serves or '')
   n.listed = call('GETBIT', P .. 'up', i) == 1

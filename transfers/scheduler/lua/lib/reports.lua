@@ -82,7 +82,7 @@ local function accept(i, l, r, out)
   learn(j, i, l.src, r.bytes, r.ms)
   local count = hold(j, i, l.shard)
   if count or l.how == 'confirm' then
-    transfer_event('done', l, name_of(i), source and source.name or '', r.bytes, r.ms, r.first, r.crc)
+    transfer_event('done', l, name_of(i), source and source.name or '', r.bytes_text, r.ms_text, r.first, r.crc)
   end
   if (count or count_of(j, i)) == j.shard_count then
     out.finished[#out.finished + 1] = l.job
@@ -141,7 +141,8 @@ function apply_reports(i, first)
         set_free(l, out)
       end
     else
-      local r = { crc = ARGV[at + 2], bytes = number(ARGV[at + 3]), ms = number(ARGV[at + 4]), why = ARGV[at + 5],
+      local r = { crc = ARGV[at + 2], bytes = number(ARGV[at + 3]), ms = number(ARGV[at + 4]),
+        bytes_text = ARGV[at + 3], ms_text = ARGV[at + 4], why = ARGV[at + 5],
         first = ARGV[at + 6] }
       if verdict == 'ok' then
         verdict = judge(load_job(l.job), l, r.crc)

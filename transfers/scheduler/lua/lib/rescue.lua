@@ -18,7 +18,7 @@ end
 
 -- An idle node at the usual rate that has the shard.
 local function better_source(j, l)
-  for _, src in ipairs(idle_among(j.hold .. l.shard, LOOKED_AT)) do
+  for _, src in ipairs(idle_among(j.hold .. l.shard, LOOKED_AT, near(j, l.dst))) do
     if src ~= l.src and not is_slow(load_node(src)) and can_give(j, src, l.dst) then
       return src
     end
