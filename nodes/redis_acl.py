@@ -54,7 +54,8 @@ _CONNECTION = ("auth", "hello", "ping", "select", "quit", "reset", "echo", "clie
 _OWN = ("fcall", "time", "get", "hget", "hset", "blpop", "lpop")  # what the agent calls by itself
 
 # Beyond reading and writing: the coordinator loads the functions, and its pages show how the server is.
-_COORDINATOR_MORE = ("time", "function|load", "script|load", "info", "acl|whoami")
+_COORDINATOR_MORE = ("time", "function|load", "script|load", "info", "slowlog|len", "acl|whoami")
+LATER = ("client|setinfo",)  # that clients give when they connect, and that Redis 7.0 does not know
 _COORDINATOR_NEVER = ("flushall", "flushdb", "keys", "swapdb", "migrate", "restore", "debug", "config", "shutdown")
 
 

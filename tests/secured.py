@@ -26,6 +26,7 @@ PASSWORDS = {
     AGENT: "what-every-agent-has-4c1f",
     COORDINATOR: "what-the-coordinator-has-77",
 }
+METRICS_TOKEN = "with-which-metrics-are-read"
 needs_tls_server = pytest.mark.skipif(
     shutil.which("redis-server") is None, reason="no redis-server with TLS on PATH (Debian: redis-server)"
 )
@@ -115,7 +116,7 @@ class SecuredFleet(LocalFleet):
 
     @property
     def environment(self) -> dict[str, str]:
-        return super().environment | {"REDIS_URL": self.secured.url_of(AGENT)}
+        return super().environment | {"REDIS_URL": self.secured.url_of(AGENT), "FDIST_METRICS_TOKEN": METRICS_TOKEN}
 
     @property
     def coordinator_environment(self) -> dict[str, str]:

@@ -27,6 +27,7 @@ class AgentConfig:
     coordinator_keys: public keys, by one of which a plan has to be signed; with none, plans are taken as they are.
     test_fleet: whether it obeys orders to break (nodes.agent.chaos).
     shard_port: 0 lets the system choose. idle_seconds: how long a drain stays parked before it ends.
+    enrolment_key: empty where the node asks to be let in by its machine's identity.
     peer_tls: off, on (serves by TLS) or required (and reads from nobody in plain text).
     release: what it says that it runs, the version of the code unless given.
     quota: bytes of all jobs together, None for no limit; beyond it jobs are evicted. reuse: see transfers.dataplane.

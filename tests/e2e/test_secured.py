@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import redis as redis_py
+import requests
 from django.core.management import call_command
 
 from fdist_site.local.fleet import NodeOptions
@@ -14,7 +15,7 @@ from fdist_site.local.payload import Payload, model_payload
 from fdist_site.local.processes import wait_until
 from fdist_site.local.redis_server import connect
 from nodes.redis_acl import AGENT, agent_rules
-from tests.secured import PASSWORDS, SecuredFleet, needs_tls_server
+from tests.secured import METRICS_TOKEN, PASSWORDS, SecuredFleet, needs_tls_server
 from transfers.scheduler import Scheduler
 from transfers.scheduler.scripts import AGENT_OPERATIONS, commands
 
@@ -58,6 +59,16 @@ def test_a_job_runs_to_its_end_with_the_rights_of_agents(
     assert refused(fleet) == []
     for node in NODES:
         assert made.problems(fleet.data_dir(node) / topology) == []
+    assert refused(fleet) == []
+
+
+def test_pages_and_metrics_need_no_more_than_the_coordinators_rights(fleet: SecuredFleet) -> None:
+    metrics = requests.get(
+        f"{fleet.web_url}metrics", headers={"Authorization": f"Bearer {METRICS_TOKEN}"}, timeout=30
+    ).text
+    assert "fdist_redis_slow_calls" in metrics and "fdist_redis_memory_bytes" in metrics
+    for path in ("cell/", "nodes/", "nodes/s1/", "nodes/s1/kept/", "jobs/", "transfers/active/", "health/", "ready/"):
+        fleet.api("GET", path)
     assert refused(fleet) == []
 
 

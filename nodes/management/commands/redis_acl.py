@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import redis
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
-from nodes.redis_acl import AGENT, COORDINATOR, agent_rules, coordinator_rules
+from nodes.redis_acl import AGENT, COORDINATOR, LATER, agent_rules, coordinator_rules
 from transfers.management.arguments import FdistCommand
 
 SHORTEST_PASSWORD = 20
@@ -65,6 +66,9 @@ examples:
                 client.execute_command(  # type: ignore[no-untyped-call]
                     "ACL SETUSER", name, *keep, "resetkeys", "clearselectors", "on", f"#{digest}", *rules
                 )
+                for command in LATER:
+                    with suppress(redis.ResponseError):  # this server does not have it, and clients go on without
+                        client.execute_command("ACL SETUSER", name, f"+{command}")  # type: ignore[no-untyped-call]
                 self.stderr.write(f"{name}: {len(rules)} rules")
             self._save(client)
         except redis.RedisError as error:
