@@ -142,7 +142,8 @@ module "redis" {
   deletion_protection = var.deletion_protection
   members             = module.identity.members
   password_secret     = lookup(module.secrets.ids, "redis-password", "")
-  user_secrets        = { for name in ["password", "agents-password", "coordinator-password"] : name => module.secrets.ids["redis-${name}"] if var.redis == "vm" }
+  user_secrets        = module.secrets.ids
+  users               = file("${path.module}/scripts/users.acl")
   certificate_secret  = lookup(module.secrets.ids, "redis-certificate", "")
 
   machine = {
@@ -151,7 +152,6 @@ module "redis" {
     account        = lookup(module.identity.emails, "redis", "")
     metadata       = { enable-oslogin = "TRUE", block-project-ssh-keys = "TRUE", serial-port-enable = "FALSE" }
     startup_script = join("\n", [local.scripts["common"], local.scripts["disk"], local.scripts["redis"]])
-    users          = file("${path.module}/scripts/users.acl")
   }
 }
 

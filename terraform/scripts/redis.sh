@@ -29,14 +29,14 @@ make_certificates() {
     fi
 }
 
-# Agents have a user of their own, with the keys and the commands that their work needs; so has the coordinator. The user
-# "default" is the operators'. The rules come from fdist itself; the server is given digests of the passwords.
+# Agents have a user of their own, with the keys and the commands that their work needs; so has the coordinator. The default
+# user is for operators. The rules come from fdist itself; the server is given digests of the passwords.
 write_users() {
     local rules name
     rules="$(metadata instance/attributes/fdist-users)"
     for name in password agents-password coordinator-password; do
         ensure_secret "$(secret_id "$name")"
-        rules="${rules//"@$name@"/"$(secret "$(secret_id "$name")" | sha256sum | cut -d' ' -f1)"}"
+        rules="${rules//"@$name@"/"$(secret "$(secret_id "$name")" | sha256sum | head -c 64)"}"
     done
     install -d -m 750 -o "$REDIS_ACCOUNT" "$REDIS_ETC"
     printf '%s\n' "$rules" >"$REDIS_ETC/users.acl"

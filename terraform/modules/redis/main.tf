@@ -138,7 +138,7 @@ resource "google_compute_instance" "this" {
 
   metadata = merge(var.machine.metadata, {
     startup-script = var.machine.startup_script
-    fdist-secrets  = join("\n", [for name, secret in var.user_secrets : "${name}=${secret}"], ["certificate=${var.certificate_secret}"])
-    fdist-users    = replace(var.machine.users, "@cell@", var.name)
+    fdist-secrets  = "password=${var.user_secrets["redis-password"]}\nagents-password=${var.user_secrets["redis-agents-password"]}\ncoordinator-password=${var.user_secrets["redis-coordinator-password"]}\ncertificate=${var.certificate_secret}"
+    fdist-users    = replace(var.users, "@cell@", var.name)
   })
 }

@@ -22,7 +22,7 @@ locals {
     for role, user in { coordinator = "coordinator", workers = "agents" } : role => {
       valkey                        = ""
       redis                         = ":{{secret:${var.password_secret}}}@"
-      vm                            = "fdist-${user}:{{secret:${lookup(var.user_secrets, "${user}-password", "")}}}@"
+      vm                            = "fdist-${user}:{{secret:${lookup(var.user_secrets, "redis-${user}-password", "")}}}@"
     }[var.kind]
   }
   bases = { for role, login in local.logins : role => "rediss://${login}${local.hosts[var.kind]}:${local.ports[var.kind]}" }

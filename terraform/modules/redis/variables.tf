@@ -49,8 +49,13 @@ variable "members" {
 }
 
 variable "user_secrets" {
-  description = "Secrets with the passwords of users, of the kind vm: password is the operators', then agents-password and coordinator-password."
+  description = "Secrets by name, of which the kind vm has redis-password, of operators, redis-agents-password and redis-coordinator-password."
   type        = map(string)
+}
+
+variable "users" {
+  description = "Users of the kind vm, as an aclfile has them; @cell@ stands for the name, @agents-password@ and such for digests."
+  type        = string
 }
 
 variable "password_secret" {
@@ -71,6 +76,5 @@ variable "machine" {
     account        = string
     metadata       = map(string)
     startup_script = string
-    users          = string
   })
 }
