@@ -192,3 +192,37 @@ def test_a_password_changes_without_a_pause(fleet: SecuredFleet, tmp_path: Path)
         connect(fleet.secured.url_of(AGENT)).ping()
     apply("old.txt")
     assert connect(fleet.secured.url_of(AGENT)).ping()
+
+
+def test_the_drill_of_a_stolen_worker(
+    fleet: SecuredFleet, payload: tuple[Payload, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As docs/runbook.md has it: the password ends, with the logins that are there; Redis is emptied; all are back."""
+    made, source = payload
+    operators = connect(fleet.secured.url)
+    (tmp_path / "admin.txt").write_text(fleet.secured.url)
+    (tmp_path / "new.txt").write_text("another-password-of-agents")
+    thief = connect(fleet.secured.url_of(AGENT))
+    assert thief.hset("{fdist:main}:totals", "lies", 1) is not None
+    call_command(
+        "redis_acl",
+        "apply",
+        agents_password_file=str(tmp_path / "new.txt"),
+        admin_url_file=str(tmp_path / "admin.txt"),
+    )
+    operators.execute_command("CLIENT KILL USER", AGENT)
+    with pytest.raises(redis_py.RedisError):
+        thief.hset("{fdist:main}:totals", "lies", 2)
+    log = fleet.root / "logs" / "s1.log"
+    wait_until(lambda: "WRONGPASS" in log.read_text() or "invalid username" in log.read_text(), 30, "agents to be out")
+    operators.flushall()
+    monkeypatch.setitem(PASSWORDS, AGENT, "another-password-of-agents")
+    for node in NODES:
+        fleet.kill(node)
+        fleet.start_agent(node)
+    fleet.wait_live(*NODES)
+    assert operators.hget("{fdist:main}:totals", "lies") is None
+    job = fleet.submit(source, "mesh", shard_size=2**20, destination="after", nodes={"names": NODES})
+    assert fleet.wait_job(job, 60) == "complete"
+    for node in NODES:
+        assert made.problems(fleet.data_dir(node) / "after") == []
