@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo deploy destroy package upgrade test bench bench-fleet bench-map bench-pages bench-recorder bench-tls scheduling screenshots lint lint-terraform format clean
+.PHONY: help setup demo deploy destroy package upgrade test bench bench-fleet bench-pages bench-recorder bench-tls scheduling screenshots bench-map docs reference lint lint-terraform format clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,12 @@ scheduling: $(READY) ## the tables of docs/scheduling.md: how near the scheduler
 screenshots: $(READY) ## docs/images anew: the pages of a real fleet in the middle of its work (needs Debian's chromium)
 	@$(BIN)/python -m tests.pages.screenshots $(ARGS)
 
+docs: $(READY) ## these documents as a site, site/index.html; a link without a target or a page in no list ends it
+	@$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --fresh-env -b html docs site $(ARGS)
+
+reference: $(READY) ## docs/reference anew, from the commands and the API themselves
+	@$(BIN)/python -m tests.docs.reference
+
 package: $(READY) ## one archive with the project and all that it needs, for machines in the cloud
 	@$(BIN)/python -m fdist_site.cloud.package $(ARGS)
 
@@ -87,4 +93,4 @@ format: $(READY) ## lay the code out as ruff likes it
 	@$(BIN)/ruff format .
 
 clean: ## remove the virtual environment and what the demo left
-	rm -rf $(VENV) .fdist staticfiles
+	rm -rf $(VENV) .fdist staticfiles site

@@ -93,7 +93,7 @@ class LocalFleet:
         self._test_fleet = test_fleet
         self._database_url = database_url or f"sqlite:///{self.root / 'record.sqlite3'}"
         self._signing_key = secrets.token_urlsafe(32)
-        self._enrolment_key = f"fdk_{secrets.token_urlsafe(32)}{KEY_SEPARATOR}{Signer(self._signing_key).public_key}"
+        self.enrolment_key = f"fdk_{secrets.token_urlsafe(32)}{KEY_SEPARATOR}{Signer(self._signing_key).public_key}"
         self._bootstrap: subprocess.Popen[str] | None = None
         self.token = ""
         self.password = ""
@@ -131,14 +131,14 @@ class LocalFleet:
         self.redis = connect(self._redis_url)
         self.scheduler = Scheduler(self.redis, self.cell)
         # Agents need not wait for the coordinator, which says the same as soon as it runs.
-        self.scheduler.set_enrolment_keys([hashlib.sha256(self._enrolment_key.encode()).hexdigest()])
+        self.scheduler.set_enrolment_keys([hashlib.sha256(self.enrolment_key.encode()).hexdigest()])
         self.gcs.start()
 
     def launch_site(self) -> None:
         """Launch what prepares the record, and the web server, which opens the record when it is first asked."""
         self._bootstrap = subprocess.Popen(
             [sys.executable, "-m", "fdist_site.local.bootstrap", USER],
-            env=self.coordinator_environment | {"FDIST_ENROLMENT_KEY": self._enrolment_key},
+            env=self.coordinator_environment | {"FDIST_ENROLMENT_KEY": self.enrolment_key},
             cwd=PROJECT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -202,7 +202,7 @@ class LocalFleet:
         settings = (options or self.options).environment() | {
             "FDIST_NODE_NAME": node,
             "FDIST_DATA_DIR": str(data_dir),
-            "FDIST_ENROLMENT_KEY": self._enrolment_key,
+            "FDIST_ENROLMENT_KEY": self.enrolment_key,
             "FDIST_LABELS": labels,
             "FDIST_LISTEN_HOST": self.host(node),
         }

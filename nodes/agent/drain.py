@@ -278,8 +278,10 @@ class Drain:
         self._parked = reply.parked
         if call.want and not reply.parked and not reply.assignments:
             self._retry_at = time.monotonic() + NOTHING_PAUSE
+        # By the scheduler's count: another shard may have come meanwhile, of which it has still to be told.
         for job in {transfer.job for transfer in verdicts.accepted}:
-            self._close_if_complete(job)
+            if job.id in reply.finished:
+                self._close_if_complete(job)
 
     def _accept(self, transfer: Transfer) -> None:
         if transfer.ending is None or transfer.ending.crc is None:

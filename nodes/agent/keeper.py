@@ -204,9 +204,11 @@ class Keeper:
             if problems:
                 job.reopen()  # the suspect shards may be assigned before the dispute is answered
                 self._dispute(job, epoch, problems)
-            else:
-                self._scheduler.finish(job.id, self._node, epoch)
+            elif self._scheduler.finish(job.id, self._node, epoch):
                 job.leave_for(Stage.DONE)
+            else:
+                job.reopen()
+                job.announced = None  # what it lacks is told with the rest
             job.close_due = False
         finally:
             if job.at(Stage.CLOSING):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
 from tests.agent.fleet import MB, Fleet, wait_until
 from transfers.dataplane.names import STATE_DIR
+from transfers.scheduler.types import NextReply, Report
 
 NODES = ("n1", "n2", "n3")
 
@@ -80,6 +85,38 @@ def test_what_is_in_place_already_is_not_moved(fleet: Fleet) -> None:
     second = fleet.submit(payload, ["n1"])
     fleet.wait_state(second, "complete")
     assert fleet.fetched(second) == 0
+
+
+def test_a_node_whose_last_shard_is_here_and_not_yet_told_is_not_done_before_it_is(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.start_all(["n1"], gcs_rate=32_000_000)
+    scheduler = fleet.agents["n1"].drain_loop._scheduler
+    payload = fleet.payload({"a": 4 * MB})
+    told = 0
+
+    def slow_answer(node: str, epoch: int, reports: Sequence[Report] = (), *rest: Any) -> NextReply:
+        nonlocal told
+        before, told = told, told + sum(report.outcome == "ok" for report in reports)
+        last_but_one = payload.layout.shard_count - 1
+        if before == last_but_one < told:
+            time.sleep(0.5)  # it is here, and not told
+        reply = real(node, epoch, reports, *rest)
+        if before < last_but_one <= told:
+            time.sleep(1.0)  # meanwhile the last one comes
+        return reply
+
+    def finish(job: str, *rest: Any) -> bool:
+        held_at_its_end.append(fleet.scheduler.job_nodes(job)[0].held)
+        return real_finish(job, *rest)
+
+    real, real_finish, held_at_its_end = scheduler.next, scheduler.finish, list[int]()
+    monkeypatch.setattr(scheduler, "next", slow_answer)
+    monkeypatch.setattr(scheduler, "finish", finish)
+    job = fleet.submit(payload, ["n1"])
+    fleet.wait_state(job, "complete", 15)
+    fleet.check(job, payload)
+    assert held_at_its_end == [payload.layout.shard_count]
 
 
 def test_handover_gaps_are_traced(fleet: Fleet) -> None:

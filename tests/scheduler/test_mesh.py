@@ -119,9 +119,12 @@ def test_a_node_that_lacks_a_shard_is_never_counted_as_done(cell: Cell) -> None:
     cell.nodes("a")
     cell.job(["a"], shards=2)
     cell.holds("a", 0)
-    cell.scheduler.finish(JOB, "a", cell.epochs["a"])
+    assert not cell.scheduler.finish(JOB, "a", cell.epochs["a"])
     view = cell.scheduler.job(JOB)
     assert view is not None and view.nodes_done == 0 and view.state == "running"
+    cell.holds("a", 0, 1)
+    assert cell.scheduler.finish(JOB, "a", cell.epochs["a"])
+    assert cell.scheduler.finish(JOB, "a", cell.epochs["a"]), "told twice"
 
 
 def test_a_job_of_higher_priority_is_served_first(cell: Cell) -> None:

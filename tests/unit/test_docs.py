@@ -6,6 +6,7 @@ import ast
 import re
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -128,8 +129,13 @@ def test_every_file_that_is_named_exists(page: Path) -> None:
     assert [name for name in sorted(named) if not any((root / name).exists() for root in roots)] == []
 
 
-def variables_read() -> Iterator[str]:
+@cache
+def variables_read() -> frozenset[str]:
     """The environment variables that the code reads by their names."""
+    return frozenset(_variables_read())
+
+
+def _variables_read() -> Iterator[str]:
     for path in [file for folder in CODE_FOLDERS for file in (PROJECT / folder).rglob("*.py")]:
         for call in [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]:
             first = call.args[0] if call.args else None
@@ -149,14 +155,14 @@ def first_cells(page: Path) -> set[str]:
 
 
 def test_the_settings_table_has_every_variable_that_the_code_reads_and_no_other() -> None:
-    read = set(variables_read())
+    read = variables_read()
     assert {"REDIS_URL", "DATABASE_URL", "FDIST_NODE_NAME", "FDIST_DEBUG", "FDIST_GCS_SERVER"} <= read
     assert first_cells(DOCS / "settings.md") == read
 
 
 @pages
 def test_every_variable_of_ours_that_is_named_is_read(page: Path) -> None:
-    assert set(re.findall(r"\bFDIST_[A-Z_]+[A-Z]\b", page.read_text())) - set(variables_read()) == set()
+    assert set(re.findall(r"\bFDIST_[A-Z_]+[A-Z]\b", page.read_text())) - variables_read() == set()
 
 
 def test_the_dependencies_page_has_every_dependency_and_no_other() -> None:

@@ -30,6 +30,18 @@ def total_bytes(path: Path) -> int:
     return stat.f_blocks * stat.f_frsize
 
 
+def in_memory(path: Path) -> bool:
+    """Whether the file system of `path` is a tmpfs; False where that cannot be known."""
+    device = path.stat().st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    except OSError:
+        return False
+    # See proc(5): the third field is the device, and the first after " - " the kind of file system.
+    return any(line.split()[2] == wanted and line.partition(" - ")[2].startswith("tmpfs ") for line in lines)
+
+
 @contextlib.contextmanager
 def disk_errors(folder: Path, doing: str) -> Iterator[None]:
     """Turns an OSError into DiskFull or StoreError. doing: "write a shard of job 5f..", for the message."""

@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -73,8 +74,13 @@ def tune(connection: socket.socket) -> None:
 
     The kernel sizes the buffers itself, up to the limits of net.ipv4.tcp_rmem and tcp_wmem (megabytes); asking for a
     size would switch that off and is capped at net.core.*mem_max, 208 KiB by default.
+
+    Many short flows share each link. One that ends leaves room that the others are to take at once: CUBIC's do, while
+    BBR's find it in some round trips (8 nodes on links of 50 Mbit/s: 1.06 of the bound instead of 1.10 to 1.14).
     """
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with suppress(OSError):  # not there, or not allowed: then it is what the machine has
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"cubic")
 
 
 def set_patience(connection: socket.socket, option: int, seconds: float) -> None:

@@ -49,9 +49,14 @@ class JobCalls(Base):
             rejected += json.loads(reply[1])
         return AnnounceReply(rejected=tuple(rejected), held=counted)
 
-    def finish(self, job: str, node: str, epoch: int, error: str = "") -> None:
-        """The node's files are checked and in place, or, with `error`, it cannot go on. Raises StaleNode, NoSuchJob."""
-        check(int(self._run("finish", job, node, epoch, error)), node, job)
+    def finish(self, job: str, node: str, epoch: int, error: str = "") -> bool:
+        """The node's files are checked and in place, or, with `error`, it cannot go on. Raises StaleNode, NoSuchJob.
+
+        False when the scheduler has not been told of all its shards: then it counts as done only when asked again.
+        """
+        code = int(self._run("finish", job, node, epoch, error))
+        check(code, node, job)
+        return code == 1
 
     def dispute(
         self, job: str, node: str, epoch: int, file_index: int, shards: Sequence[int], digests: Mapping[int, int]

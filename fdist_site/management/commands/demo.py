@@ -33,6 +33,7 @@ BUCKET = "models"
 PREFIX = "demo-7b"
 MOST_NODES = 64
 SPARE_DISK = 10**9
+VARIABLES = "env"  # in its directory while it stays up: what the command line needs to speak to it
 INTERRUPTED = 130
 KEEP_CHECK_SECONDS = 1.0
 LOOK_SECONDS = 0.4
@@ -58,7 +59,8 @@ DATABASE_URL  your own database, instead of a SQLite file
 
 examples:
   demo --nodes 12 --size 1GB
-  demo --topology mesh --rate 1gbit --keep      then look at the live page, and stop it with Ctrl-C"""
+  demo --topology mesh --rate 1gbit --keep      then look at the live page, or use `fdist` from another terminal, and
+                                                stop it with Ctrl-C"""
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--nodes", type=int, default=6, help="how many")
@@ -225,6 +227,10 @@ class Demo:
 
     def _stay(self, fleet: LocalFleet) -> None:
         """Until Ctrl-C, which is the good end here, or until a process fails."""
+        variables = self.root / VARIABLES
+        variables.touch(mode=0o600)
+        variables.write_text(f"export FDIST_URL={fleet.web_url} FDIST_TOKEN={fleet.token}\n")
+        self._say(f"for `fdist` in another terminal: source {variables}")
         self._say("everything stays up; Ctrl-C stops it")
         try:
             while True:
@@ -232,6 +238,8 @@ class Demo:
                 time.sleep(KEEP_CHECK_SECONDS)
         except KeyboardInterrupt:
             return
+        finally:
+            variables.unlink(missing_ok=True)
 
 
 class Background:

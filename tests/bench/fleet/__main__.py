@@ -12,8 +12,8 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
-from fdist_site.conf import parse_rate
 from fdist_site.local.fleet import NodeOptions
 from fdist_site.local.processes import terminate_as_interrupt
 from tests.bench.fleet import loopback, memory, plain, report, torrent
@@ -23,6 +23,7 @@ from tests.bench.fleet.rig import Rig, memory_directory
 from tests.bench.fleet.scenario import Result, Scenario, Skipped
 from tests.bench.fleet.scenarios import ALL, NAMES, Bench, shaped
 from transfers.planning.request import DEFAULT_GCS_SLOTS
+from transfers.words import parse_rate
 
 Method = Callable[[Scenario], Result]
 UNSHAPED = {"loopback": loopback.main, "memory": memory.main}
@@ -62,7 +63,7 @@ def _play(rig: Rig, benches: Sequence[Bench], options: argparse.Namespace) -> No
     with ExitStack() as stack:
         if wanted & set(OURS):
             slots = {"upload_slots": options.slots, "download_slots": options.slots} if options.slots else {}
-            ours = stack.enter_context(Ours(rig, NodeOptions(**slots)))
+            ours = stack.enter_context(Ours(rig, NodeOptions(**slots), options.trace))
         for bench in benches:
             report.heading(bench.scenario, share, bench.goals)
             for method in [each for each in bench.methods if each in wanted]:
@@ -105,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--slots", type=int, help="upload and download slots of a node; its defaults unless given")
     parser.add_argument("--shard-size", type=int, help="bytes; chosen by the plan unless given")
+    parser.add_argument("--trace", type=Path, help="a folder in which the events of each of our runs are written")
     return parser
 
 

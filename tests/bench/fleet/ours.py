@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shutil
 import statistics
@@ -54,11 +55,13 @@ class ShapedFleet(LocalFleet):
 class Ours:
     """A fleet that stays up for several runs; use as a context manager."""
 
-    def __init__(self, rig: Rig, options: NodeOptions) -> None:
+    def __init__(self, rig: Rig, options: NodeOptions, trace: Path | None = None) -> None:
         self.rig = rig
+        self.trace = trace
         self.fleet = ShapedFleet(rig.root / "ours", rig.net, rig.origin, options)
         self.names = [f"node-{node:02d}" for node in range(rig.nodes)]
         self._digests: dict[str, str] = {}
+        self._runs = 0
 
     def __enter__(self) -> Ours:
         self.rig.net.set_rates({}, 0)
@@ -90,6 +93,8 @@ class Ours:
             judged = {self.names[node] for node in scenario.judged}
             times = DoneTimes(fleet.scheduler, "0")
             wait_for(lambda: judged <= set(times.read(job)), f"{len(judged)} nodes to be done")
+        if self.trace is not None:
+            self._write_trace(job, scenario, topology)
         cpu = sum(cpu_seconds(pid) - before[name] for name, pid in pids.items())
         copies = (rig.net.sent(rig.origin) - sent) * rig.share / scenario.size
         done = times.read(job)
@@ -99,12 +104,27 @@ class Ours:
             f"{view.bytes_gcs / view.size:.3f} copies by the scheduler" if (view := fleet.scheduler.job(job)) else ""
         ]
         notes.append(self.gaps(job))
+        notes.append(watch.use())
         spent = ", ".join(f"{name} {cpu_seconds(pid) - helped[name]:.1f}" for name, pid in helpers.items())
         notes.append(f"CPU s in all of {spent}")
         if scenario.fault == "cut":
             rig.net.join(scenario.nodes - 1)
         self.clear(job, topology)
         return Result(f"fdist {topology}", seconds, copies, cpu, watch.longest_pause, "; ".join(filter(None, notes)))
+
+    def _write_trace(self, job: str, scenario: Scenario, topology: str) -> None:
+        """The job's events, a line each: [ms since its creation, kind, fields]."""
+        assert self.trace is not None
+        self.trace.mkdir(parents=True, exist_ok=True)
+        self._runs += 1
+        rows, cursor, created = [], "0", 0
+        while events := self.fleet.scheduler.events(cursor, count=5000):
+            for event in events:
+                if event.fields.get("job") == job:
+                    created = created or event.at
+                    rows.append(json.dumps([event.at - created, event.kind, dict(event.fields)]))
+            cursor = events[-1].cursor
+        (self.trace / f"{self._runs:02d}-{topology}-{scenario.nodes}.jsonl").write_text("\n".join(rows) + "\n")
 
     def gaps(self, job: str) -> str:
         """The hand-overs that the agents traced, over all of them."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from types import TracebackType
 
 from tests.bench.fleet.namespaces import Namespaces
 
 LOOK_SECONDS = 0.05
+PARTS = 20
 NEXT_TO_NOTHING = 0.02  # of what the nodes' links take in that time
 
 
@@ -31,6 +33,8 @@ class Watch:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._base = 0
+        self._full = rate / 8 * len(nodes)
+        self._seen: list[tuple[float, int]] = []
 
     def __enter__(self) -> Watch:
         self._base = self._total()
@@ -47,6 +51,15 @@ class Watch:
         self._ended.set()
         self._thread.join()
 
+    def use(self) -> str:
+        """What the nodes' links received of what they can take, in per cent, in each twentieth of the time."""
+        if len(self._seen) < PARTS:
+            return ""
+        marks = [self._seen[round(part * (len(self._seen) - 1) / PARTS)] for part in range(PARTS + 1)]
+        spans = [(later[0] - now[0], later[1] - now[1]) for now, later in pairwise(marks)]
+        shares = " ".join(f"{100 * amount / (self._full * took):.0f}" for took, amount in spans)
+        return f"links' use {shares} %; received {(marks[-1][1] - self._base) / self._wire_bytes:.3f} of what is needed"
+
     def _total(self) -> int:
         return sum(self._net.received(node) for node in self._nodes)
 
@@ -55,6 +68,7 @@ class Watch:
         begun = False
         while not self._ended.wait(LOOK_SECONDS):
             now, total = time.monotonic(), self._total()
+            self._seen.append((now, total))
             flows = total - before > self._least
             before = total
             begun = begun or flows

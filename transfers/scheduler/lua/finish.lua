@@ -1,7 +1,7 @@
 -- finish: the node's files are all checked and in place, or it cannot go on.
 --
 -- ARGV  now, seed, job, node, epoch, error ('' when all is well)
--- Reply 1; 0 when the node lacks shards or was already done; -1 unknown node or epoch; -2 no such job
+-- Reply 1, also when the node was already done; 0 when it lacks shards; -1 unknown node or epoch; -2 no such job
 -- Cost  O(1)
 --
 -- Promises: a node that lacks a shard is never counted as done.
@@ -16,7 +16,7 @@ if not state then
   return -2
 end
 if state == 'done' then
-  return 0
+  return 1
 end
 if ARGV[6] == '' then
   if count_of(j, i) < j.shard_count then

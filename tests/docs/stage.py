@@ -1,0 +1,247 @@
+"""A small real fleet on which the documents' commands are run, and the names that pages have for its parts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from fdist_site.local.fleet import LocalFleet, NodeOptions
+from fdist_site.local.payload import model_payload
+from fdist_site.local.processes import free_port, wait_until
+from tests.docs.blocks import Block, missing_lines
+from tests.postgresql import postgresql
+from transfers.client import Fdist
+
+PROJECT = Path(__file__).resolve().parents[2]
+NODES = ("gpu-07", "gpu-08")
+LABELS = "zone=a,kind=h100"
+METRICS_TOKEN = "the-token-of-the-documents"
+SECONDS = 90
+POSTGRESQL = "postgres://fdist:secret@127.0.0.1:5432/fdist"
+FOLDERS = re.compile(r"(?<![\w.$-])(?<!\w/)/(?:var/lib/fdist(?:/record\.sqlite3)?|data|tmp/[\w-]+)\b")
+JOB = r"(?<![\w$])JOB\b(?!=)"
+TOLD = re.compile(r'^declare -x (FDIST_URL|FDIST_TOKEN)="(.*)"$', re.MULTILINE)
+PYTHON_KNOWS = """
+import os
+from fdist_site.local.redis_server import connect
+from transfers.scheduler import Scheduler
+token = os.environ["FDIST_TOKEN"]
+scheduler = Scheduler(connect(os.environ["REDIS_URL"]), os.environ["FDIST_CELL"])
+"""
+
+
+class DocumentsFleet(LocalFleet):
+    """Serves metrics and calls webhooks on this machine, as some pages want it."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return super().environment | {
+            "FDIST_METRICS_TOKEN": METRICS_TOKEN,
+            "FDIST_WEBHOOK_HTTP": "true",
+            "FDIST_WEBHOOK_PRIVATE": "true",
+            "FDIST_LINK_RATE": "1gbit",
+        }
+
+
+class Stage:
+    """Two nodes and the bucket `weights`, for pages that speak of gpu-07, gpu-08 and gs://weights/llama-70b/."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.closing = contextlib.ExitStack()
+        self._postgresql = ""
+        self.fleet = DocumentsFleet(root / "fleet", options=NodeOptions(reuse="link"))
+
+    def start(self) -> None:
+        self.fleet.start()
+        for node in NODES:
+            self.fleet.start_agent(node, labels=LABELS)
+        payload = model_payload(4_000_000)
+        payload.upload(self.fleet.gcs, "weights", "llama-70b")
+        self.fleet.gcs.put("weights", "model.bin", b"weights" * 100_000)
+        self.fleet.wait_live(*NODES)
+        user = ["createsuperuser", "--noinput", "--username", "ops", "--email", "ops@example.org"]
+        subprocess.run(
+            [sys.executable, "manage.py", *user],
+            env=self.fleet.coordinator_environment | {"DJANGO_SUPERUSER_PASSWORD": "of-the-documents"},
+            cwd=PROJECT,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        self.fleet.wait_job(self.fleet.submit("gs://weights/llama-70b/", "mesh"))
+
+    def postgresql(self) -> str:
+        """The address of an empty database, which is there to the end."""
+        if not self._postgresql:
+            self._postgresql = self.closing.enter_context(postgresql())
+        return self._postgresql
+
+
+class PageRun:
+    """One page's blocks in order, as one person would type them: a folder, variables that stay, terminals left open.
+
+    without_settings: the person knows of no fleet yet; otherwise it is at the coordinator, and may use the API.
+    """
+
+    def __init__(self, stage: Stage, name: str, without_settings: bool) -> None:
+        self.stage = stage
+        self.home = stage.root / "homes" / re.sub(r"\W", "-", name)
+        self.home.mkdir(parents=True)
+        for entry in PROJECT.iterdir():
+            if entry.name not in (".git", ".fdist", "site"):
+                (self.home / entry.name).symlink_to(entry)
+        self.variables = self.home / "variables.sh"
+        self.variables.write_text("")
+        (self.home / ".curlrc").write_text("fail-with-body\nsilent\nshow-error\n")
+        self.ports: dict[str, str] = {}
+        self.running: list[tuple[Block, subprocess.Popen[bytes], Path]] = []
+        self.without_settings = without_settings
+        self.key = stage.fleet.enrolment_key
+
+    def close(self) -> None:
+        """Ends what the page left running, as Ctrl-C would; what has ended by itself was to keep running."""
+        gone = [(block, log) for block, process, log in self.running if process.poll() is not None]
+        for _, process, _ in reversed(self.running):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
+        for _, process, _ in self.running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        self.running.clear()
+        assert not gone, "\n".join(f"{block} did not keep running:\n{log.read_text()[-2000:]}" for block, log in gone)
+
+    def real(self, text: str) -> str:
+        """A page's text with this fleet's names for what the page names."""
+        fleet = self.stage.fleet
+        for name in ("https://fdist.example.org", "http://127.0.0.1:8000"):
+            text = text.replace(name, fleet.web_url.rstrip("/"))
+        text = text.replace("redis://127.0.0.1:6379/0", fleet.environment["REDIS_URL"])
+        text = text.replace("fdk_...", self.key)
+        if POSTGRESQL in text:
+            text = text.replace(POSTGRESQL, self.stage.postgresql())
+        text = FOLDERS.sub(lambda path: self._folder(path[0]), text)
+        text = re.sub(r"(?<=--port )\d+|(?<=127\.0\.0\.1:)\d{4}\b|(?<=\"127\.0\.0\.1\", )\d{4}", self._port, text)
+        return re.sub(JOB, lambda _: self.job(), text)
+
+    def job(self) -> str:
+        """The newest job, of the fleet that the page speaks to by now."""
+        known = self.environment | dict(TOLD.findall(self.variables.read_text()))
+        with Fdist(known["FDIST_URL"], known["FDIST_TOKEN"]) as fdist:
+            return next(iter(fdist.jobs(limit=1))).id
+
+    def _folder(self, path: str) -> str:
+        """Where a folder that a page names is here: a node's data, or one of the page's own."""
+        fleet = self.stage.fleet
+        if path.startswith("/var/lib/fdist/record"):
+            return str(fleet.root / path.rpartition("/")[2])
+        return str(fleet.data_dir(NODES[0]) if path == "/var/lib/fdist" else self.home / "folders" / path[1:])
+
+    def _port(self, port: re.Match[str]) -> str:
+        """A free port in place of one that a page names; the same one for the whole page."""
+        return self.ports.setdefault(port[0], str(free_port()))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        fleet = self.stage.fleet
+        own = {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "HOME": str(self.home),
+            "XDG_CONFIG_HOME": str(self.home / "config"),
+        }
+        if self.without_settings:
+            return own | {"LANG": "C.UTF-8"}
+        return (
+            fleet.coordinator_environment
+            | own
+            | {
+                "FDIST_URL": fleet.web_url,
+                "FDIST_TOKEN": fleet.token,
+                "FDIST_NODE_NAME": NODES[0],
+                "TOKEN": fleet.token,
+                "COLUMNS": "120",
+            }
+        )
+
+    def run(self, block: Block) -> None:
+        """Run a block and hold it to what the page says of its end and its output."""
+        (self.home / "folders").mkdir(exist_ok=True)
+        if block.mark == "keeps running":
+            self._keep(block)
+            return
+        if block.mark == "after Ctrl-C":
+            self.close()
+        process = subprocess.Popen(
+            self._argv(block),
+            env=self.environment,
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            printed, _ = process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            printed = f"{process.communicate()[0]}\n(killed after {SECONDS} s)"
+        if keys := re.findall(r"fdk_[\w.-]+", printed):
+            self.key = keys[-1]
+        expected = int(block.said) if block.mark == "exits" else 0
+        said = f"{block}:\n{self.real(block.commands)}\n--- printed\n{printed}"
+        assert process.returncode == expected, f"status {process.returncode} of {said}"
+        missing = missing_lines(self.real("\n".join(block.shown)).splitlines(), printed)
+        assert missing == [], f"not printed: {missing} by {said}"
+
+    def _argv(self, block: Block) -> list[str]:
+        keep = shlex.quote(str(self.variables))
+        if block.language == "python":
+            program = shlex.quote(PYTHON_KNOWS + self.real(block.text))
+            return ["bash", "-c", f". {keep}; exec {shlex.quote(sys.executable)} -u -c {program}"]
+        lines = ["set -eo pipefail", f". {keep}", self.real(block.commands), f"export -p > {keep}"]
+        return ["bash", "-c", "\n".join(lines)]
+
+    def _keep(self, block: Block) -> None:
+        log = self.home / f"block-{block.line}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                self._argv(block),
+                env=self.environment,
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.running.append((block, process, log))
+
+        def said() -> bool:
+            assert process.poll() is None, f"{block} ended:\n{log.read_text()[-3000:]}"
+            return block.said in log.read_text()
+
+        try:
+            wait_until(said, SECONDS, f"{block} to say {block.said!r}")
+        except Exception as error:
+            raise AssertionError(f"{error}; it said:\n{log.read_text()[-3000:]}") from error
+
+
+@contextlib.contextmanager
+def page_run(stage: Stage, name: str, without_settings: bool = False) -> Iterator[PageRun]:
+    run = PageRun(stage, name, without_settings)
+    try:
+        yield run
+    except BaseException:
+        with contextlib.suppress(AssertionError):
+            run.close()
+        raise
+    run.close()
