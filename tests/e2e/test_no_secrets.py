@@ -59,7 +59,7 @@ class Talkative(SecuredFleet):
             **{f"the password of {user}": PASSWORDS[user] for user in (AGENT, COORDINATOR)},
             **self.made,
             "the signing key": self._signing_key,
-            "the enrolment key": self._enrolment_key.partition(".")[0],
+            "the enrolment key": self.enrolment_key.partition(".")[0],
             "the API token": self.token,
             "the user's password": self.password,
         }
@@ -94,12 +94,12 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Talkative, 
         ask("api/v1/jobs/", token="a-token-that-is-wrong")
         ask("metrics", token=fleet.made["metrics"])
         # An agent that is not let in, one whose login is wrong, and Redis away for all of them.
-        fleet._enrolment_key, right = f"fdk_known{secrets.token_urlsafe(24)}", fleet._enrolment_key
-        wrong_key = fleet._enrolment_key
+        fleet.enrolment_key, right = f"fdk_known{secrets.token_urlsafe(24)}", fleet.enrolment_key
+        wrong_key = fleet.enrolment_key
         fleet.start_agent("q4")
         log = fleet.root / "logs" / "q4.log"
         wait_until(lambda: "registration refused" in log.read_text(), 30, "the refusal")
-        fleet._enrolment_key = right
+        fleet.enrolment_key = right
         events = connect(fleet.secured.url).xrange("{fdist:main}:events")
         fleet.secured.kill()
         fleet.start_agent("q5")
