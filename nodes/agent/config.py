@@ -52,7 +52,7 @@ class AgentConfig:
     reuse: Reuse = "link"
     upload_slots: int = 6
     download_slots: int = 6
-    gcs_slots: int = 2
+    gcs_slots: int = 3
     heartbeat_seconds: float = 1.0
     idle_seconds: float = 300.0
     gcs_endpoint: str | None = None

@@ -14,7 +14,7 @@ REQUIRED = {"FDIST_NODE_NAME": "gpu-07", "FDIST_DATA_DIR": "/data", "FDIST_ENROL
 def test_defaults_fit_one_machine() -> None:
     config = conf.agent_config(REQUIRED)
     assert (config.advertise_host, config.shard_port) == ("127.0.0.1", 0)
-    assert (config.upload_slots, config.download_slots, config.gcs_slots) == (6, 6, 2)
+    assert (config.upload_slots, config.download_slots, config.gcs_slots) == (6, 6, 3)
     assert config.upload_rate is None
     assert config.broker_url == "redis://127.0.0.1:6379/1"
 

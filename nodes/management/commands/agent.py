@@ -29,7 +29,7 @@ OPTIONS = (
     ("reuse", "FDIST_REUSE", "take files that other jobs have here by link (default) or copy, or off"),
     ("upload-slots", "FDIST_UPLOAD_SLOTS", "shards sent at once, one of them waiting (default 6)"),
     ("download-slots", "FDIST_DOWNLOAD_SLOTS", "shards received from nodes at once, one of them waiting (default 6)"),
-    ("gcs-slots", "FDIST_GCS_SLOTS", "shards read from the bucket at once, one of them waiting (default 2)"),
+    ("gcs-slots", "FDIST_GCS_SLOTS", "shards read from the bucket at once, one of them waiting (default 3)"),
     ("metrics-listen", "FDIST_METRICS_LISTEN", "host:port for Prometheus (default: none); needs FDIST_METRICS_TOKEN"),
     ("enrolment", "FDIST_ENROLMENT", "key (default), or google: by the identity of its Compute Engine instance"),
     ("peer-tls", "FDIST_PEER_TLS", "off (default), on: serve by TLS, or required: and read from nobody without"),
