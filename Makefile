@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo deploy destroy package upgrade test bench bench-fleet bench-pages bench-recorder scheduling screenshots bench-map docs reference lint lint-terraform format clean
+.PHONY: help setup demo deploy destroy package upgrade test bench bench-fleet bench-pages bench-recorder bench-tls scheduling screenshots bench-map docs reference lint lint-terraform format clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench-pages: $(READY) ## how long pages and lists take with a million transfers 
 
 bench-recorder: $(READY) ## how many completed shards a second reach the record (ARGS="--database postgresql")
 	@$(BIN)/python -m tests.bench.recorder $(ARGS)
+
+bench-tls: $(READY) ## what TLS between nodes costs: CPU seconds a GB with and without (ARGS="--size 2GB")
+	@$(BIN)/python -m tests.bench.tls $(ARGS)
 
 scheduling: $(READY) ## the tables of docs/scheduling.md: how near the scheduler comes to its bounds, by policy
 	@$(BIN)/python -m tests.bench.scheduling $(ARGS)

@@ -15,7 +15,9 @@ from fdist_site import conf
 from transfers.nudge import node_queue
 
 BROKER_TRANSPORT_OPTIONS = {
-    "visibility_timeout": 86_400,
+    # A nudge is not worth restoring. Without this the transport keeps a copy of each message until it is acknowledged,
+    # and looks for old ones under a lock that it gives back by a script of its own, which agents' users may not run.
+    "ack_emulation": False,
     "polling_interval": 10,  # seconds a worker's BRPOP blocks; a message still arrives at once
     "priority_steps": [0],  # one key a queue, not four
     "socket_timeout": 30,

@@ -12,7 +12,7 @@ from pathlib import Path
 from django.templatetags.static import static
 from environs import Env, validate
 
-from fdist_site import conf
+from fdist_site import conf, site_conf
 from fdist_site.local_secret import local_secret
 from transfers.logs import FORMATTERS
 
@@ -21,14 +21,14 @@ env = Env()
 AT_LEAST_0 = validate.Range(min=0)
 
 # --- this installation
-STATE_DIR: Path = env.path("FDIST_STATE_DIR", BASE_DIR / ".fdist")
+STATE_DIR: Path = site_conf.folder("FDIST_STATE_DIR", BASE_DIR / ".fdist")
 DEBUG: bool = env.bool("FDIST_DEBUG", False)
-SECRET_KEY: str = env.str("FDIST_SECRET_KEY", "") or local_secret(STATE_DIR / "secret_key")
-ALLOWED_HOSTS: list[str] = env.list("FDIST_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
-CSRF_TRUSTED_ORIGINS: list[str] = env.list("FDIST_CSRF_TRUSTED_ORIGINS", [])
+SECRET_KEY: str = site_conf.secret("FDIST_SECRET_KEY") or local_secret(STATE_DIR / "secret_key")
+ALLOWED_HOSTS: list[str] = site_conf.hosts("FDIST_ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]
+CSRF_TRUSTED_ORIGINS: list[str] = site_conf.origins("FDIST_CSRF_TRUSTED_ORIGINS")
 HTTPS: bool = env.bool("FDIST_HTTPS", False)  # served behind TLS, ended here or at a proxy
-TIME_ZONE: str = env.str("FDIST_TIME_ZONE", "UTC")
-LOG_LEVEL: str = env.str("FDIST_LOG_LEVEL", "INFO").upper()
+TIME_ZONE: str = site_conf.time_zone("FDIST_TIME_ZONE", "UTC")
+LOG_LEVEL: str = conf.log_level()
 
 LOG_FORMAT: str = conf.log_format()
 
@@ -42,12 +42,14 @@ REDIS_URL: str = conf.redis_url()
 FDIST_BROKER_URL: str = conf.broker_url()
 FDIST_REDIS_LOGIN = conf.redis_login()
 FDIST_CELL: str = conf.cell()
-FDIST_SIGNING_KEY: str = env.str("FDIST_SIGNING_KEY", "") or local_secret(STATE_DIR / "signing_key")
+FDIST_IDENTITY = conf.identity_policy()  # whose machines may enrol by their identity; None for nobody's
+FDIST_SIGNING_KEY: str = site_conf.secret("FDIST_SIGNING_KEY") or local_secret(STATE_DIR / "signing_key")
 FDIST_CELERY_FACTORY = "fdist_site.celery.make_app"
 TEST_FLEET: bool = env.bool("FDIST_TEST_FLEET", False)
-GCS_PROJECT: str = env.str("FDIST_GCS_PROJECT", "")
+GCS_PROJECT: str = conf.gcs_project()
+STORAGE_ENDPOINT: str = conf.gcs_endpoint()  # the libraries read it from the environment; here it is checked
 
-FDIST_STALLED_SECONDS: int = env.int("FDIST_STALLED_SECONDS", 120)
+FDIST_STALLED_SECONDS: int = env.int("FDIST_STALLED_SECONDS", 120, validate=validate.Range(min=1))
 FDIST_WEBHOOK_HTTP: bool = env.bool("FDIST_WEBHOOK_HTTP", False)
 FDIST_WEBHOOK_PRIVATE: bool = env.bool("FDIST_WEBHOOK_PRIVATE", False)
 
@@ -115,7 +117,6 @@ TEMPLATES = [
 # --- the record
 DATABASES = {"default": env.dj_db_url("DATABASE_URL", f"sqlite:///{STATE_DIR / 'fdist.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    STATE_DIR.mkdir(parents=True, exist_ok=True)
     # Writers queue for the lock at BEGIN instead of failing half-way, and readers never wait for them.
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
@@ -140,6 +141,18 @@ SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# Django's checks of a deployment; ours say the same of the variable that is at fault (fdist_site.checks).
+SILENCED_SYSTEM_CHECKS = [
+    "security.W004",  # HSTS, of which ours asks for FDIST_HTTPS
+    "security.W005",  # whether other names of the domain are served by TLS is not ours to say
+    "security.W008",
+    "security.W009",
+    "security.W012",
+    "security.W016",
+    "security.W018",
+    "security.W020",
+    "security.W021",
+]
 if HTTPS:
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SECURE_SSL_REDIRECT = True
@@ -149,9 +162,7 @@ if HTTPS:
 
 # --- static files: hashed and compressed once `collectstatic` has run, found in place before
 STATIC_URL = "static/"
-STATIC_ROOT: Path = env.path("FDIST_STATIC_ROOT", STATE_DIR / "static")
-if STATIC_ROOT.parent == STATE_DIR:
-    STATIC_ROOT.mkdir(parents=True, exist_ok=True)
+STATIC_ROOT: Path = site_conf.folder("FDIST_STATIC_ROOT", STATE_DIR / "static")
 STATIC_COLLECTED = (STATIC_ROOT / "staticfiles.json").exists() and not DEBUG
 WHITENOISE_USE_FINDERS = not STATIC_COLLECTED
 WHITENOISE_AUTOREFRESH = False
@@ -190,9 +201,9 @@ REST_FRAMEWORK = {
     ],
     # A courtesy to other users and no defence: each process of the site counts for itself.
     "DEFAULT_THROTTLE_RATES": {
-        "user": env.str("FDIST_API_RATE", "3000/min"),
-        "submit": env.str("FDIST_SUBMIT_RATE", "60/min"),
-        "plan": env.str("FDIST_PLAN_RATE", "240/min"),
+        "user": site_conf.request_rate("FDIST_API_RATE", "3000/min"),
+        "submit": site_conf.request_rate("FDIST_SUBMIT_RATE", "60/min"),
+        "plan": site_conf.request_rate("FDIST_PLAN_RATE", "240/min"),
     },
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from nodes.models import Node, NodeState
+from transfers.dataplane.tls import split_pin
 from transfers.scheduler.types import NodeView
 
 FRESH_ENOUGH = timedelta(seconds=30)  # a node that only got older is written this often
@@ -53,7 +54,7 @@ def _row(cell: str, view: NodeView) -> Node:
         name=view.name,
         state=view.state,
         draining=view.state == "draining",
-        address=view.address,
+        address=split_pin(view.address)[0],
         labels=dict(view.labels),
         epoch=view.epoch,
         disk_total=max(0, view.disk_total),

@@ -14,18 +14,19 @@ locals {
       secret-key        = { readers = ["coordinator"], maker = "coordinator" }
       signing-key       = { readers = ["coordinator"], maker = "coordinator" }
       admin-password    = { readers = ["coordinator"], maker = "coordinator" }
-      enrolment-key     = { readers = ["coordinator", "workers"], maker = "coordinator" }
+      coordinator-key   = { readers = ["coordinator", "workers"], maker = "coordinator" }
+      enrolment-key     = { readers = ["coordinator"], maker = "coordinator" }
       metrics-token     = { readers = ["coordinator", "workers"], maker = "coordinator" }
       database-password = { readers = ["coordinator"], maker = null }
     },
-    var.redis == "valkey" ? {} : {
-      redis-password = {
-        readers = var.redis == "vm" ? ["coordinator", "workers", "redis"] : ["coordinator", "workers"]
-        maker   = var.redis == "vm" ? "redis" : null
-      }
+    var.redis != "redis" ? {} : {
+      redis-password = { readers = ["coordinator", "workers"], maker = null }
     },
     var.redis != "vm" ? {} : {
-      redis-certificate = { readers = ["coordinator", "workers", "redis"], maker = "redis" }
+      redis-password             = { readers = ["redis"], maker = "redis" }
+      redis-agents-password      = { readers = ["workers", "redis"], maker = "redis" }
+      redis-coordinator-password = { readers = ["coordinator", "redis"], maker = "redis" }
+      redis-certificate          = { readers = ["coordinator", "workers", "redis"], maker = "redis" }
     },
   )
 
@@ -40,12 +41,12 @@ locals {
     fdist-redis-ca         = module.redis.certificate
     fdist-ops-agent        = var.ops_agent
   }
-  environment = merge(module.redis.environment, {
+  environment = {
     FDIST_CELL          = var.name
     FDIST_GCS_PROJECT   = var.project
     FDIST_LOG_FORMAT    = "json"
     FDIST_METRICS_TOKEN = "{{secret:${module.secrets.ids["metrics-token"]}}}"
-  })
+  }
 }
 
 resource "google_project_service" "api" {
@@ -141,6 +142,8 @@ module "redis" {
   deletion_protection = var.deletion_protection
   members             = module.identity.members
   password_secret     = lookup(module.secrets.ids, "redis-password", "")
+  user_secrets        = module.secrets.ids
+  users               = file("${path.module}/scripts/users.acl")
   certificate_secret  = lookup(module.secrets.ids, "redis-certificate", "")
 
   machine = {
@@ -171,10 +174,13 @@ module "coordinator" {
     startup_script = join("\n", [local.scripts["common"], local.scripts["coordinator"]])
   }
 
-  environment = merge(local.environment, {
-    DATABASE_URL      = module.database.url
-    FDIST_SECRET_KEY  = "{{secret:${module.secrets.ids["secret-key"]}}}"
-    FDIST_SIGNING_KEY = "{{secret:${module.secrets.ids["signing-key"]}}}"
+  environment = merge(local.environment, module.redis.environment["coordinator"], {
+    DATABASE_URL            = module.database.url
+    FDIST_SECRET_KEY        = "{{secret:${module.secrets.ids["secret-key"]}}}"
+    FDIST_SIGNING_KEY       = "{{secret:${module.secrets.ids["signing-key"]}}}"
+    FDIST_IDENTITY_PROJECTS = var.project
+    FDIST_IDENTITY_ACCOUNTS = module.identity.emails["workers"]
+    FDIST_IDENTITY_ZONES    = "${var.region}-"
   })
   secrets = { for name, rule in local.secrets : name => module.secrets.ids[name] if rule.maker == "coordinator" }
 }
@@ -209,11 +215,13 @@ module "workers" {
     startup_script = join("\n", [local.scripts["common"], local.scripts["disk"], local.scripts["worker"]])
   }
 
-  environment = merge(local.environment, {
-    FDIST_ENROLMENT_KEY  = "{{secret:${module.secrets.ids["enrolment-key"]}}}"
-    FDIST_LISTEN_HOST    = "0.0.0.0"
-    FDIST_SHARD_PORT     = local.ports.shards
-    FDIST_METRICS_LISTEN = "127.0.0.1:${local.ports.metrics}"
+  environment = merge(local.environment, module.redis.environment["workers"], {
+    FDIST_ENROLMENT       = "google" # by the identity of each machine: no key is handed out
+    FDIST_COORDINATOR_KEY = "{{secret:${module.secrets.ids["coordinator-key"]}}}"
+    FDIST_PEER_TLS        = var.peer_tls
+    FDIST_LISTEN_HOST     = "0.0.0.0"
+    FDIST_SHARD_PORT      = local.ports.shards
+    FDIST_METRICS_LISTEN  = "127.0.0.1:${local.ports.metrics}"
   })
 }
 

@@ -113,3 +113,14 @@ variable "autoscaling" {
     error_message = "autoscaling: target_cpu is above 0 and at most 1."
   }
 }
+
+variable "peer_tls" {
+  description = "Whether workers read from each other by TLS: off, on (they serve by TLS) or required (and read from nobody in plain text). docs/security.md says what it costs, and the order for a fleet that runs."
+  type        = string
+  default     = "off"
+
+  validation {
+    condition     = contains(["off", "on", "required"], var.peer_tls)
+    error_message = "peer_tls: \"${var.peer_tls}\" is none of off, on and required."
+  }
+}

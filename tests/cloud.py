@@ -8,9 +8,11 @@ from __future__ import annotations
 import base64
 import json
 import threading
+from collections.abc import Callable
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
+from urllib.parse import parse_qsl
 
 PROJECT_ID = "example-project"
 TOKEN = "ya29.of-this-machine"
@@ -25,6 +27,8 @@ class Cloud:
         self.objects: dict[str, bytes] = {}
         self.changed = threading.Condition()
         self.tokens = 0  # how many were asked for
+        self.identities: dict[str, Callable[[str], str]] = {}  # of an account: gives a token for an audience
+        self.certificates: dict[str, str] = {}  # those that tokens are signed with, by the name of their key
         self.denies = False  # what a machine asks for, as before its roles are known
         self.waiting = 0  # those who asked to be answered when a value changes
         cloud = self
@@ -86,6 +90,8 @@ class Cloud:
             return 200, b""
         if place.startswith("/computeMetadata/v1/"):
             return self._metadata(place.removeprefix("/computeMetadata/v1/"), query, headers)
+        if place == "/certs":
+            return 200, json.dumps(self.certificates).encode()
         if headers.get("Authorization") != f"Bearer {TOKEN}":
             return 401, b""
         if self.denies:
@@ -112,6 +118,11 @@ class Cloud:
             self.tokens += 1
             answer = json.dumps({"access_token": TOKEN, "expires_in": 3600}).encode()
             return (403, b"") if self.denies else (200, answer)
+        if path.startswith("instance/service-accounts/") and path.endswith("/identity"):
+            asked = dict(parse_qsl(query))
+            sign = self.identities.get(path.split("/")[2])
+            right = sign is not None and asked.get("format") == "full" and not self.denies
+            return (200, sign(asked["audience"]).encode()) if right and sign else (404, b"")
         with self.changed:
             if "wait_for_change=true" in query:
                 self.waiting += 1

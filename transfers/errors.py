@@ -27,6 +27,10 @@ class NotEnrolled(FdistError):
     """The node's enrolment key is not one that this cell knows: get a new key from the coordinator."""
 
 
+class WrongProtocol(NotEnrolled):
+    """Agent and coordinator are of versions that cannot work together: upgrade the one that the message names."""
+
+
 class StaleNode(FdistError):
     """The scheduler does not know this node, or knows a later start of it: register again."""
 
@@ -50,7 +54,8 @@ class SourceRefused(FdistError):
 class PeerFailed(FdistError):
     """A peer could not give the shard: blame it, and ask the scheduler for another source.
 
-    why: one word for the record: refused, reset, short, stalled, slow, busy, ticket, garbage, missing.
+    why: one word for the record: refused, reset, short, stalled, slow, busy, ticket, garbage, missing,
+    untrusted (TLS: not the certificate that was meant).
     """
 
     def __init__(self, why: str, message: str) -> None:

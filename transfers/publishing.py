@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from nodes.labels import ZONE
 from nodes.signer import signer
 from transfers.dataplane.digest import combine_crc32c
+from transfers.errors import InvalidTransition
 from transfers.links import Links
 from transfers.models import Job, JobNode, JobNodeState, JobState, Topology
 from transfers.scheduler.types import JobSpec
@@ -34,6 +35,15 @@ def spec_of(job: Job, zones: int = 1) -> JobSpec:
         upload_slots=job.upload_slots,
         download_slots=job.download_slots,
     )
+
+
+def _start(job: Job) -> None:
+    """The planner may have published it meanwhile: who submits a job and the planner's round are two processes."""
+    try:
+        job.move_to(JobState.RUNNING)
+    except InvalidTransition:
+        if job.state != JobState.RUNNING:
+            raise
 
 
 def document_of(job: Job, digests: Mapping[int, int]) -> str:
@@ -91,7 +101,7 @@ def publish(job: Job, links: Links) -> list[str]:
     if job.state == JobState.PAUSED:
         scheduler.set_state(job.id.hex, "paused")
     if job.state == JobState.PLANNED:
-        job.move_to(JobState.RUNNING)  # before a node can begin, and end: its events find a job that runs
+        _start(job)  # before a node can begin, and end: its events find a job that runs
     scheduler.enrol(job.id.hex, names)
     logger.info(
         "published job=%s nodes=%d shards=%d known_digests=%d", job.id.hex, len(names), job.shard_count, len(digests)

@@ -1,5 +1,7 @@
 """Signed plans: the coordinator signs what a job is, and every node checks it before it believes what Redis says.
 
+Orders that remove files are signed as well.
+
 Ed25519, so that a node can check and nobody but the coordinator can sign. A node gets the public key with its
 enrolment key, which a person hands to it and which never passes through Redis.
 
@@ -17,6 +19,7 @@ from transfers.errors import Tampered
 
 _HEADER = "fdist-signed-1 "
 _PURPOSE = b"fdist: plan of a job\n"  # a signature is good for this and for nothing else
+_ORDER = b"fdist: order to remove files\n"
 _PUBLIC_BYTES = 32
 KEY_SEPARATOR = "."  # in an enrolment key: the secret, then the coordinator's public key
 
@@ -39,6 +42,16 @@ class Signer:
         signature = self._key.sign(_PURPOSE + plan.encode())
         return f"{_HEADER}{_encode(signature)}\n{plan}"
 
+    def sign_purge(self, job: str, node: str) -> str:
+        """What an order that removes a job's files from a node has to bring along."""
+        return _encode(self._key.sign(_ORDER + _purge(job, node)))
+
+
+def is_signed_purge(signature: object, job: str, node: str, public_keys: Iterable[str]) -> bool:
+    """Whether the coordinator wants this job's files off this node; without any key everybody is believed."""
+    keys, raw = list(public_keys), _decode(signature) if isinstance(signature, str) else None
+    return not keys or (raw is not None and any(_agrees(key, raw, _purge(job, node), _ORDER) for key in keys))
+
 
 def open_signed(text: str, public_keys: Iterable[str], what: str) -> str:
     """The plan in a signed text, if one of these keys signed it; without any key it is taken as it is.
@@ -55,7 +68,7 @@ def open_signed(text: str, public_keys: Iterable[str], what: str) -> str:
     if not signed:
         raise Tampered(f"{what} is not signed: it did not come from the coordinator that enrolled this node")
     signature = _decode(head.removeprefix(_HEADER))
-    if signature is None or not any(_agrees(key, signature, plan) for key in keys):
+    if signature is None or not any(_agrees(key, signature, plan.encode(), _PURPOSE) for key in keys):
         raise Tampered(
             f"{what} does not carry the signature of the coordinator that enrolled this node: it was changed in Redis, "
             "or another coordinator wrote it"
@@ -74,13 +87,17 @@ def is_public_key(text: str) -> bool:
     return raw is not None and len(raw) == _PUBLIC_BYTES
 
 
-def _agrees(public_key: str, signature: bytes, plan: str) -> bool:
+def _purge(job: str, node: str) -> bytes:
+    return f"{job}\n{node}".encode()
+
+
+def _agrees(public_key: str, signature: bytes, text: bytes, purpose: bytes) -> bool:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     key = Ed25519PublicKey.from_public_bytes(_decode(public_key) or b"")
     try:
-        key.verify(signature, _PURPOSE + plan.encode())
+        key.verify(signature, purpose + text)
     except InvalidSignature:
         return False
     return True

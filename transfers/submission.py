@@ -18,6 +18,7 @@ from django.utils import timezone
 from nodes import inventory
 from nodes.mirror import mirror_nodes
 from nodes.models import Node
+from nodes.signer import signer
 from transfers.errors import InvalidTransition, NoSuchJob, PlanError
 from transfers.links import Links, get_links
 from transfers.models import Job, JobDocument, JobFile, JobNode, JobState, Shard, Standing, StandingVersion
@@ -260,11 +261,16 @@ def purge(job: Job, links: Links | None = None) -> int:
         )
     names = list(JobNode.objects.filter(job=job).values_list("node__name", flat=True))
     for name in names:
-        links.scheduler.order(name, {"op": "purge", "job": job.id.hex})
+        links.scheduler.order(name, purge_order(job.id.hex, name))
     links.scheduler.forget(job.id.hex)
     Job.objects.filter(pk=job.pk).update(purged_at=timezone.now(), pinned=False)
     logger.info("purged job=%s nodes=%d", job.id.hex, len(names))
     return len(names)
+
+
+def purge_order(job: str, node: str) -> dict[str, str]:
+    """For this node alone, which knows by the signature that it is the coordinator's."""
+    return {"op": "purge", "job": job, "signature": signer().sign_purge(job, node)}
 
 
 def pin(job: Job, links: Links | None = None) -> None:

@@ -41,7 +41,7 @@ class NodeOptions:
     gcs_rate: str = ""
     upload_slots: int = 6
     download_slots: int = 6
-    gcs_slots: int = 2
+    gcs_slots: int = 3
     reuse: str = "off"
     heartbeat_seconds: float = 1.0
     log_level: str = "info"

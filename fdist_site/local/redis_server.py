@@ -101,7 +101,12 @@ class RedisServer:
     def client(self) -> redis.Redis:
         return connect(self.url)
 
-    def _launch(self) -> None:
+    def program(self) -> Path:
+        """Which server is started."""
+        return find_server()
+
+    def options(self) -> dict[str, str]:
+        """The server's configuration."""
         options = {
             "port": str(self.port),
             "bind": self.host,
@@ -116,8 +121,11 @@ class RedisServer:
             # The cluster's own port is 10,000 above the other unless it is told, and may lie beyond 65535 then.
             bus = {"cluster-port": str(free_port())}
             options |= {"cluster-enabled": "yes", "cluster-require-full-coverage": "no"} | bus
-        argv: list[str | Path] = [find_server()]
-        for option, value in options.items():
+        return options
+
+    def _launch(self) -> None:
+        argv: list[str | Path] = [self.program()]
+        for option, value in self.options().items():
             argv += [f"--{option}", value]
         self.group.start(self.name, argv)
 

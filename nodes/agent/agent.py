@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import redis
 
@@ -22,6 +22,7 @@ from nodes.agent.chaos import Chaos
 from nodes.agent.config import AgentConfig
 from nodes.agent.currents import CurrentLinks
 from nodes.agent.drain import Assigned, Changed, Drain, Registered
+from nodes.agent.identity import MachineIdentity
 from nodes.agent.inbox import Inbox
 from nodes.agent.job import LocalJob
 from nodes.agent.keeper import Keeper
@@ -38,10 +39,12 @@ from transfers.dataplane.names import STATE_DIR
 from transfers.dataplane.peer import PeerClient
 from transfers.dataplane.ratelimit import TokenBucket
 from transfers.dataplane.store import Store
+from transfers.dataplane.tls import PIN_MARK, make_identity
 from transfers.errors import FdistError, StoreError
 from transfers.scheduler import Scheduler
 from transfers.scheduler.clock import RedisClock
 from transfers.scheduler.types import Assignment, Heartbeat, HeartbeatReply, NodeInfo
+from transfers.signing import is_signed_purge
 
 if TYPE_CHECKING:
     from nodes.agent.metrics import AgentMetrics
@@ -81,12 +84,14 @@ class Agent:
             ),
             self._ticket_key,
             moved=self._server_moved,
+            identity=None if config.peer_tls == "off" else make_identity(config.name),
         )
         self.metrics = _metrics(config)
         self.redis = connect(config.redis_url, config.redis_login)
         self._clock = RedisClock(self.redis)
         self.scheduler = Scheduler(self.redis, config.cell, clock=self._clock)
-        self.session = Session(self.scheduler, self._describe, config.enrolment_key)
+        identity = None if config.enrolment_key else MachineIdentity(config.cell, config.name)
+        self.session = Session(self.scheduler, self._describe, config.enrolment_key, identity)
         self.intake = Meter()
         self.bucket_intake = Meter()
         self.sent = Meter()
@@ -116,7 +121,7 @@ class Agent:
         mover = Mover(
             config.name,
             self._bucket,
-            PeerClient(),
+            PeerClient(tls_only=config.peer_tls == "required"),
             # Bytes from the bucket come in over the same network link as those from peers.
             bucket_line=Line(
                 AllLimits([self.bucket_limiter, self.download_limiter]), self.bucket_intake, self._bucket_turns
@@ -263,8 +268,9 @@ class Agent:
                 self._chaos.obey(order)
             elif order.get("op") == "caps":
                 self.caps.obey(order)
-            else:
+            elif order.get("op") != "purge" or self._is_wanted(order):
                 self.book.obey(order)
+        self._renew_identity()
         self.book.want(reply.jobs)
         self.book.retry_late()
         self.links.heard(reply.currents)
@@ -273,6 +279,14 @@ class Agent:
         if self.keeping.due:
             self._chores.submit(self.keeping.tell)
         self._ensure_drain()
+
+    def _is_wanted(self, order: Mapping[str, Any]) -> bool:
+        """Whether the coordinator itself wants files removed: whoever else can write to Redis cannot say so."""
+        job = str(order.get("job"))
+        if is_signed_purge(order.get("signature"), job, self.node, self.config.coordinator_keys):
+            return True
+        say(logger, logging.ERROR, "an order to remove files is not the coordinator's", node=self.node, job=job)
+        return False
 
     def _apply_caps(self, caps: Mapping[str, int]) -> None:
         self.server.set_rate(caps["upload_rate"])
@@ -289,6 +303,13 @@ class Agent:
         self.download_limiter.set_rate(rate or self.caps["download_rate"])
         self.server.set_rate(rate or self.caps["upload_rate"])
 
+    def _renew_identity(self) -> None:
+        """Some weeks before its end: peers learn the new one as they learn of a node that comes."""
+        if self.server.identity is not None and self.server.identity.is_due():
+            self.server.set_identity(make_identity(self.node))
+            say(logger, logging.INFO, "a new certificate", node=self.node, pin=self.server.identity.pin)
+            self._server_moved()
+
     def _server_moved(self) -> None:
         """Peers were told an address that is no longer ours."""
         self.session.lose(self.session.epoch)
@@ -297,11 +318,11 @@ class Agent:
     # --- what we tell
 
     def _describe(self) -> NodeInfo:
-        config = self.config
+        config, identity = self.config, self.server.identity
         host = f"[{config.advertise_host}]" if ":" in config.advertise_host else config.advertise_host
         return NodeInfo(
             name=config.name,
-            address=f"{host}:{self.server.port}",
+            address=f"{host}:{self.server.port}{f'{PIN_MARK}{identity.pin}' if identity else ''}",
             ticket_key=self._ticket_key,
             labels=config.labels,
             disk_total=self.store.total(),

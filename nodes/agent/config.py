@@ -27,6 +27,8 @@ class AgentConfig:
     coordinator_keys: public keys, by one of which a plan has to be signed; with none, plans are taken as they are.
     test_fleet: whether it obeys orders to break (nodes.agent.chaos).
     shard_port: 0 lets the system choose. idle_seconds: how long a drain stays parked before it ends.
+    enrolment_key: empty where the node asks to be let in by its machine's identity.
+    peer_tls: off, on (serves by TLS) or required (and reads from nobody in plain text).
     release: what it says that it runs, the version of the code unless given.
     quota: bytes of all jobs together, None for no limit; beyond it jobs are evicted. reuse: see transfers.dataplane.
     """
@@ -50,7 +52,7 @@ class AgentConfig:
     reuse: Reuse = "link"
     upload_slots: int = 6
     download_slots: int = 6
-    gcs_slots: int = 2
+    gcs_slots: int = 3
     heartbeat_seconds: float = 1.0
     idle_seconds: float = 300.0
     gcs_endpoint: str | None = None
@@ -60,3 +62,4 @@ class AgentConfig:
     log_format: str = "line"
     metrics: MetricsConfig | None = None
     release: str = ""
+    peer_tls: str = "off"

@@ -139,18 +139,23 @@ class Keeper:
         """Whether a link `current` names the files of the job."""
         return self._stores.currents.is_linked(job)
 
+    def _is_placed_version(self, job: LocalJob) -> bool:
+        return self._stores.currents.is_version(job.id) and any(True for _ in self._stores.shelf.placed_files(job.id))
+
     def delete(self, job: LocalJob, *, placed_too: bool) -> None:
         """Stop the job here and delete its parts and its state; placed_too: its finished files as well.
 
-        Those of a version that is not current go in any case: a part of one is of no use.
+        What is in place of a version stays whole, for a purge that knows what it is.
         """
-        placed_too = placed_too or (self._stores.currents.is_version(job.id) and not self.is_linked(job.id))
         job.leave_for(Stage.GONE)  # before the lock: a chore that runs looks at it and gives up
         stopped = job.stop("cancelled")
         with job.chores:
             if not job.wait_for(stopped, QUIET_TIMEOUT):
                 self._say(logging.ERROR, "movers did not stop in time", job, seconds=QUIET_TIMEOUT)
             try:
+                if not placed_too and self._is_placed_version(job):
+                    self._say(logging.INFO, "version not discarded, its files are in place", job)
+                    return
                 self._delete_files(job, placed_too=placed_too)
             except NoSuchJob:
                 self._say(logging.INFO, "nothing to delete", job)

@@ -132,6 +132,7 @@ class Mover:
         finally:
             line.turns.leave(transfer)
         transfer.end(ending)
+        transfer.job.gaps.over(transfer)
         self._log(transfer, ending)
         if self._ended is not None:
             self._ended(transfer)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 import redis
 
+from nodes.agent.identity import NotYetAdmitted
 from nodes.agent.log import say
 from nodes.agent.session import Backoff, Session
 from transfers.errors import NotEnrolled
@@ -76,6 +77,9 @@ class Pulse:
             except redis.RedisError as error:
                 pause = min(self._backoff.pause(), self._interval)
                 self._say(logging.WARNING, "the scheduler does not answer", error=error)
+            except NotYetAdmitted as error:
+                pause = self._backoff.pause()
+                self._say(logging.INFO, "waiting to be admitted", error=error)
             except NotEnrolled as error:
                 pause = max(self._backoff.pause(), self._interval)
                 self._say(logging.ERROR, "registration refused", error=error)

@@ -10,6 +10,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from nodes.agent.identity import MachineIdentity, NotYetAdmitted
+from transfers.errors import NotEnrolled
 from transfers.redis_login import Login, connection_options
 from transfers.scheduler import Scheduler
 from transfers.scheduler.types import NodeInfo, Registration
@@ -56,14 +58,22 @@ class Backoff:
 class Session:
     """Which start of the node the scheduler knows us as. `epoch` is None while it knows us as none.
 
-    describe: gives the node as it is now, for each registration.
+    describe: gives the node as it is now, for each registration. identity: with which it asks to be let in, where no
+    enrolment key was given to it.
     """
 
-    def __init__(self, scheduler: Scheduler, describe: Callable[[], NodeInfo], enrolment_key: str) -> None:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        describe: Callable[[], NodeInfo],
+        enrolment_key: str,
+        identity: MachineIdentity | None = None,
+    ) -> None:
         self.scheduler = scheduler
         self.node = describe().name
         self._describe = describe
-        self._enrolment_key = enrolment_key
+        self._enrolment_key = identity.secret if identity else enrolment_key
+        self._identity = identity
         self._lock = threading.Lock()
         self._epoch: int | None = None
         self.lost = threading.Event()  # set while a registration is wanted
@@ -75,7 +85,14 @@ class Session:
 
     def register(self) -> Registration:
         """Become known under a new epoch; raises NotEnrolled, or what the connection raises."""
-        registration = self.scheduler.register(self._describe(), self._enrolment_key)
+        try:
+            registration = self.scheduler.register(self._describe(), self._enrolment_key)
+        except NotEnrolled as error:
+            if self._identity is None:
+                raise
+            if self._identity.ask(self.scheduler):
+                raise NotYetAdmitted(f"node {self.node} asked to be admitted by its machine's identity") from error
+            raise
         with self._lock:
             self._epoch = registration.epoch
             self.lost.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import logging
@@ -17,6 +18,7 @@ from typing import IO
 
 from nodes.agent.log import say
 from nodes.agent.session import Backoff
+from transfers.dataplane.tls import Identity
 
 logger = logging.getLogger(__name__)
 
@@ -51,10 +53,17 @@ class ServerOptions:
 class ShardServerChild:
     """Supervises `python -m transfers.dataplane.server`.
 
-    moved: called when the server came back on another port than before.
+    moved: called when the server came back on another port than before. identity: with which it serves by TLS.
     """
 
-    def __init__(self, node: str, options: ServerOptions, ticket_key: str, moved: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        node: str,
+        options: ServerOptions,
+        ticket_key: str,
+        moved: Callable[[], None],
+        identity: Identity | None = None,
+    ) -> None:
         self.port = options.port
         self.stats: Mapping[str, int] = {}
         self.starts = 0
@@ -65,6 +74,7 @@ class ShardServerChild:
         self._rate = options.rate
         self._uploads = options.uploads
         self._clock_offset = 0
+        self._identity = identity
         self._stopping = threading.Event()
         self._ready = threading.Event()
         self._answered = threading.Event()
@@ -94,6 +104,16 @@ class ShardServerChild:
         """How many transfers may run at once, now and after restarts."""
         self._uploads = count
         self._tell(f"uploads {count}")
+
+    @property
+    def identity(self) -> Identity | None:
+        """With which it serves by TLS; None in plain text."""
+        return self._identity
+
+    def set_identity(self, identity: Identity) -> None:
+        """Serve new connections with another key and certificate, now and after restarts."""
+        self._identity = identity
+        self._tell(f"tls {_one_line(identity)}")
 
     def set_clock(self, offset_ms: int) -> None:
         """Say how far the scheduler's clock, by which tickets end, is ahead of ours; now and after restarts."""
@@ -144,6 +164,7 @@ class ShardServerChild:
         argv = [sys.executable, "-m", "transfers.dataplane.server", "--data-dir", str(options.data_dir)]
         argv += ["--host", options.host, "--port", str(port), "--rate", str(self._rate)]
         argv += ["--max-uploads", str(self._uploads), "--stall-after", str(STALL_AFTER)]
+        argv += ["--tls"] if self._identity else []
         argv += ["--node", self._node, "--log-format", options.log_format]
         environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
         root = str(Path(__file__).resolve().parents[2])
@@ -155,6 +176,8 @@ class ShardServerChild:
         self.starts += 1
         try:
             self._tell(self._key)
+            if self._identity:
+                self._tell(_one_line(self._identity))
             self._tell(f"clock {self._clock_offset}")
             if child.stdout is not None:
                 self._listen(child.stdout)
@@ -198,3 +221,7 @@ class ShardServerChild:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+
+
+def _one_line(identity: Identity) -> str:
+    return base64.b64encode(identity.pem.encode()).decode()

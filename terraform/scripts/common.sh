@@ -81,8 +81,8 @@ add_secret() {
             -o /dev/null "$SECRETS/v1/projects/$project/secrets/$1:addVersion"
 }
 
-# random_text: 43 letters, digits, - and _, which nobody guesses.
-random_text() { python3 -c 'import secrets; print(secrets.token_urlsafe(32), end="")'; }
+# random_text: 64 letters, digits, - and _, which nobody guesses.
+random_text() { python3 -c 'import secrets; print(secrets.token_urlsafe(48), end="")'; }
 
 # ensure_secret ID: gives it a random value unless it has one. A value that cannot be read is not replaced.
 ensure_secret() {

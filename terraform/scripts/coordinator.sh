@@ -22,6 +22,16 @@ print(json.dumps({name: value for name, value in given.items() if value}))' | ma
     printf '%s' "$made" | add_secret "$id"
 }
 
+# The key by which workers know the coordinator's plans. It is no secret; it is kept with them since workers read it there.
+publish_key() {
+    local id key
+    id="$(secret_id coordinator-key)"
+    key="$(manage coordinator.env enrolment_key public)"
+    [ "$(secret "$id" || true)" = "$key" ] && return
+    say "publishing the coordinator's key"
+    printf '%s' "$key" | add_secret "$id"
+}
+
 main() {
     make_account
     install_package
@@ -33,6 +43,7 @@ main() {
     write_authority fdist-database-ca database-ca.pem
     write_settings coordinator.env "$(metadata instance/attributes/fdist-env)"
     set_up
+    publish_key
     start_services fdist-web fdist-planner fdist-recorder fdist-reaper
     start_ops_agent 8000 9464 9465 9466
     say "the coordinator is up"

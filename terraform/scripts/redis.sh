@@ -2,7 +2,7 @@
 # shellcheck source=disk.sh
 [ "$(type -t mount_data_disk || true)" = function ] || source "$(dirname "$0")/disk.sh"
 #
-# Redis on a machine of its own: Debian's, with TLS, a password and an append-only file on a disk that outlives it.
+# Redis on a machine of its own: Debian's, with TLS, users and an append-only file on a disk that outlives it.
 
 REDIS_ETC="$ROOT/etc/redis"
 REDIS_DATA="$ROOT/var/lib/redis"
@@ -29,6 +29,20 @@ make_certificates() {
     fi
 }
 
+# Agents have a user of their own, with the keys and the commands that their work needs; so has the coordinator. The default
+# user is for operators. The rules come from fdist itself; the server is given digests of the passwords.
+write_users() {
+    local rules name
+    rules="$(metadata instance/attributes/fdist-users)"
+    for name in password agents-password coordinator-password; do
+        ensure_secret "$(secret_id "$name")"
+        rules="${rules//"@$name@"/"$(secret "$(secret_id "$name")" | sha256sum | head -c 64)"}"
+    done
+    install -d -m 750 -o "$REDIS_ACCOUNT" "$REDIS_ETC"
+    printf '%s\n' "$rules" >"$REDIS_ETC/users.acl"
+    chown "$REDIS_ACCOUNT" "$REDIS_ETC/users.acl"
+}
+
 write_config() {
     local memory
     memory="$(awk -v percent="$MEMORY_PERCENT" '/^MemTotal/ {printf "%.0f", $2 * 1024 * percent / 100}' /proc/meminfo)"
@@ -40,7 +54,7 @@ tls-cert-file $REDIS_DATA/server.pem
 tls-key-file $REDIS_DATA/server.key
 tls-ca-cert-file $REDIS_DATA/ca.pem
 tls-auth-clients no
-requirepass {{secret:$(secret_id password)}}
+aclfile $REDIS_ETC/users.acl
 dir $REDIS_DATA
 appendonly yes
 appendfsync everysec
@@ -56,8 +70,8 @@ main() {
     command -v redis-server >/dev/null || apt-get install --yes --quiet redis-server
     mount_data_disk "$REDIS_DATA" fdist-redis keep
     chown "$REDIS_ACCOUNT" "$REDIS_DATA"
-    ensure_secret "$(secret_id password)"
     make_certificates
+    write_users
     write_config
     install -d -m 755 "$ROOT/etc/sysctl.d"
     printf 'net.core.somaxconn = 4096\nvm.overcommit_memory = 1\n' >"$ROOT/etc/sysctl.d/90-fdist.conf"

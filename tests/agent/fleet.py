@@ -80,6 +80,7 @@ class Fleet:
         data_dir = self.root / name
         data_dir.mkdir(exist_ok=True)
         defaults: dict[str, Any] = {
+            "enrolment_key": KEY,
             "heartbeat_seconds": 0.2,
             "gcs_endpoint": self.gcs.endpoint,
             "coordinator_keys": (SIGNER.public_key,),
@@ -90,7 +91,6 @@ class Fleet:
             cell="main",
             name=name,
             data_dir=data_dir,
-            enrolment_key=KEY,
             **(defaults | options),
         )
 

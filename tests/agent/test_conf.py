@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fdist_site import conf
+from fdist_site.variables import ConfError
 from transfers.words import parse_rate
 
 REQUIRED = {"FDIST_NODE_NAME": "gpu-07", "FDIST_DATA_DIR": "/data", "FDIST_ENROLMENT_KEY": "fdk_x"}
@@ -13,7 +14,7 @@ REQUIRED = {"FDIST_NODE_NAME": "gpu-07", "FDIST_DATA_DIR": "/data", "FDIST_ENROL
 def test_defaults_fit_one_machine() -> None:
     config = conf.agent_config(REQUIRED)
     assert (config.advertise_host, config.shard_port) == ("127.0.0.1", 0)
-    assert (config.upload_slots, config.download_slots, config.gcs_slots) == (6, 6, 2)
+    assert (config.upload_slots, config.download_slots, config.gcs_slots) == (6, 6, 3)
     assert config.upload_rate is None
     assert config.broker_url == "redis://127.0.0.1:6379/1"
 
@@ -46,12 +47,12 @@ def test_rates_are_read_as_people_write_them(text: str, bits: int | None) -> Non
     ],
 )
 def test_an_error_names_the_variable(variable: str, value: str) -> None:
-    with pytest.raises(conf.ConfError, match=f"^{variable}: "):
+    with pytest.raises(ConfError, match=f"^{variable}: "):
         conf.agent_config(REQUIRED | {variable: value})
 
 
 def test_a_node_that_listens_everywhere_must_say_where_it_is_reached() -> None:
-    with pytest.raises(conf.ConfError, match=r"^FDIST_ADVERTISE_HOST: "):
+    with pytest.raises(ConfError, match=r"^FDIST_ADVERTISE_HOST: "):
         conf.agent_config(REQUIRED | {"FDIST_LISTEN_HOST": "::"})
 
 
@@ -75,7 +76,7 @@ def test_the_enrolment_key_is_not_shown() -> None:
 def test_metrics_are_served_to_whoever_has_the_token_or_not_at_all() -> None:
     assert conf.agent_config(REQUIRED).metrics is None
     listen = {"FDIST_METRICS_LISTEN": "[::1]:9464"}
-    with pytest.raises(conf.ConfError, match=r"^FDIST_METRICS_TOKEN: is needed"):
+    with pytest.raises(ConfError, match=r"^FDIST_METRICS_TOKEN: is needed"):
         conf.agent_config(REQUIRED | listen)
     found = conf.agent_config(REQUIRED | listen | {"FDIST_METRICS_TOKEN": "a-token-of-24-characters"}).metrics
     assert found is not None

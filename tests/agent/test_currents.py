@@ -8,7 +8,7 @@ import pytest
 
 from nodes import inventory
 from nodes.inventory import Linked
-from tests.agent.fleet import MB, Fleet, Payload, wait_until
+from tests.agent.fleet import MB, SIGNER, Fleet, Payload, wait_until
 
 BASE = "models/m"
 
@@ -18,6 +18,10 @@ def version(fleet: Fleet, number: int, size: int = 2 * MB) -> tuple[str, Payload
     job = fleet.submit(payload, list(fleet.agents), destination=f"{BASE}/versions/{number}")
     fleet.wait_state(job, "complete")
     return job, payload
+
+
+def purge(job: str, **more: bool) -> dict[str, object]:
+    return {"op": "purge", "job": job, "signature": SIGNER.sign_purge(job, "n1"), **more}
 
 
 def link(fleet: Fleet, node: str = "n1") -> Path:
@@ -93,7 +97,7 @@ def test_what_the_link_names_is_not_evicted_and_not_purged_as_old(fleet: Fleet) 
     first, payload = version(fleet, 1)
     fleet.scheduler.set_current(BASE, first)
     wait_until(lambda: told(fleet) == {BASE: Linked(first)}, what="version 1")
-    fleet.scheduler.order("n1", {"op": "purge", "job": first, "unless_linked": True})
+    fleet.scheduler.order("n1", purge(first, unless_linked=True))
     big = fleet.payload({"c": 4 * MB}, seed=7)
     job = fleet.submit(big, ["n1"], destination="other")
     fleet.wait_state(job, "failed")
@@ -106,7 +110,7 @@ def test_a_purge_takes_the_link_away_with_the_files(fleet: Fleet) -> None:
     fleet.scheduler.set_current(BASE, first)
     wait_until(lambda: told(fleet) == {BASE: Linked(first)}, what="version 1")
     fleet.scheduler.withdraw(first, ["n1"])
-    fleet.scheduler.order("n1", {"op": "purge", "job": first})
+    fleet.scheduler.order("n1", purge(first))
     wait_until(lambda: not (fleet.root / "n1" / "models").exists(), what="all of it to go")
     wait_until(lambda: told(fleet) == {}, what="n1 to say so")
 

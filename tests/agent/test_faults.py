@@ -9,7 +9,7 @@ import time
 import pytest
 
 from nodes.agent.agent import Agent
-from tests.agent.fleet import BUCKET, MB, Fleet, wait_until
+from tests.agent.fleet import BUCKET, MB, SIGNER, Fleet, wait_until
 from transfers.dataplane.names import STATE_DIR
 from transfers.dataplane.store import ShardWriter
 
@@ -99,7 +99,7 @@ def test_a_purge_deletes_the_files_and_leaves_the_node_usable(fleet: Fleet) -> N
     payload = fleet.payload({"a": 2 * MB})
     job = fleet.submit(payload, ["n1"])
     fleet.wait_state(job, "complete")
-    fleet.scheduler.order("n1", {"op": "purge", "job": job})
+    fleet.scheduler.order("n1", {"op": "purge", "job": job, "signature": SIGNER.sign_purge(job, "n1")})
     wait_until(lambda: not (fleet.root / "n1/models/m1/a").exists())
     wait_until(lambda: not (fleet.root / "n1" / STATE_DIR / "jobs" / job).exists())
     again = fleet.submit(payload, ["n1"])

@@ -51,6 +51,26 @@ def test_a_gap_goes_from_the_end_of_one_transfer_to_the_first_byte_of_the_next()
     assert trace.summary().p50 == pytest.approx(250)
 
 
+def test_a_node_stands_still_only_when_none_of_its_lanes_gets_bytes() -> None:
+    trace = GapTrace()
+    (first, second), (alone, last) = pair(), pair()
+    for transfer, at in ((first, 1.0), (alone, 1.5)):
+        transfer.first_byte = at
+        trace.first_byte(transfer)
+    first.ended = 2.0
+    trace.over(first)
+    second.first_byte = 2.25
+    trace.first_byte(second)  # its lane stood still, and another went on
+    for transfer, at in ((second, 3.0), (alone, 4.0)):
+        transfer.ended = at
+        trace.over(transfer)
+    last.first_byte = 4.5
+    trace.first_byte(last)
+    summary = trace.summary()
+    assert (summary.count, summary.p50, summary.node_p50) == (2, 250, 0)
+    assert (summary.p99, trace._node_gaps[-1]) == (250, 500)
+
+
 def test_a_lane_that_was_free_before_the_scheduler_had_work_has_waited() -> None:
     before, after = pair(pushed=True)
     before.left_at, before.ended = after.started - 1, after.started - 0.5

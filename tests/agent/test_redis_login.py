@@ -14,6 +14,7 @@ from google.auth.credentials import Credentials
 from fdist_site import conf
 from fdist_site.celery import make_app
 from fdist_site.local.redis_server import RedisServer
+from fdist_site.variables import ConfError
 from nodes.agent.session import connect
 from tests.cloud import TOKEN, Cloud
 from transfers import redis_login
@@ -95,5 +96,5 @@ def test_a_broker_s_address_keeps_its_options() -> None:
 
 
 def test_a_login_that_is_not_known_is_refused_by_name() -> None:
-    with pytest.raises(conf.ConfError, match='FDIST_REDIS_LOGIN: "iam" is none of url, google'):
+    with pytest.raises(ConfError, match='FDIST_REDIS_LOGIN: "iam" is none of url, google'):
         conf.redis_login({"FDIST_REDIS_LOGIN": "iam"})

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.agent.fleet import MB, Fleet, wait_until
+from tests.agent.fleet import MB, SIGNER, Fleet, wait_until
 from transfers.dataplane.digest import crc32c
 from transfers.signing import Signer
 
@@ -63,3 +63,22 @@ def test_a_digest_that_is_not_the_signed_one_is_refused(fleet: Fleet) -> None:
     wait_until(lambda: any(e.kind == "node_failed" for e in fleet.scheduler.events("0")), what="n2 to refuse")
     why = next(e.fields["why"] for e in fleet.scheduler.events("0") if e.kind == "node_failed")
     assert f"{digests[1]:08x}" in why and "changed in Redis" in why
+
+
+def test_files_are_removed_by_order_of_the_coordinator_alone(fleet: Fleet, caplog: pytest.LogCaptureFixture) -> None:
+    """A signature of another node's order, of another job's or of somebody else is none."""
+    payload = fleet.payload({"a": MB})
+    fleet.start_all(["n1", "n2"])
+    job = fleet.submit(payload, ["n1", "n2"])
+    fleet.wait_state(job, "complete")
+    wrong = (
+        {},
+        {"signature": "nonsense"},
+        {"signature": SIGNER.sign_purge(job, "n2")},
+        {"signature": SIGNER.sign_purge("0" * 32, "n1")},
+        {"signature": Signer("an intruder's").sign_purge(job, "n1")},
+    )
+    for more in wrong:
+        fleet.scheduler.order("n1", {"op": "purge", "job": job, **more})
+    wait_until(lambda: caplog.text.count("is not the coordinator's") == len(wrong), what="each to be refused")
+    fleet.check(job, payload)

@@ -12,8 +12,9 @@ from tests.site_fixtures import Fleet
 from transfers import submission
 from transfers.dataplane.digest import crc32c
 from transfers.dataplane.layout import Layout
+from transfers.errors import InvalidTransition
 from transfers.links import Links
-from transfers.models import Job, Shard
+from transfers.models import Job, JobState, Shard
 from transfers.publishing import document_of, publish
 from transfers.signing import open_signed, public_key_of
 
@@ -56,3 +57,17 @@ def test_digests_are_signed_once_they_agree_with_the_sums_of_the_bucket(job: Job
 def test_digests_that_a_bad_first_read_made_are_not_signed(job: Job) -> None:
     digests = shard_digests(job)
     assert document_of(job, digests | {1: digests[1] ^ 1}) == job.document.text
+
+
+def test_a_job_that_the_planner_published_meanwhile_is_published(job: Job, links: Links) -> None:
+    mine = Job.objects.get(pk=job.pk)
+    Job.objects.filter(pk=job.pk).update(state=JobState.PLANNED)
+    mine.state = JobState.PLANNED
+    other = Job.objects.get(pk=job.pk)
+    publish(other, links)
+    assert publish(mine, links) == ["gpu-01"]
+    assert Job.objects.get(pk=job.pk).state == mine.state == JobState.RUNNING
+    submission.cancel(other)
+    mine.state = JobState.PLANNED
+    with pytest.raises(InvalidTransition):
+        publish(mine, links)

@@ -130,7 +130,8 @@ def test_purge_orders_the_files_off_and_needs_a_job_that_ended(fleet: Fleet, lin
     submission.cancel(job)
     assert submission.purge(job) == 1
     orders = links.scheduler.heartbeat(Heartbeat("gpu-01", fleet.epochs["gpu-01"])).orders
-    assert {"op": "purge", "job": job.id.hex} in [dict(order) for order in orders]
+    signature = signer().sign_purge(job.id.hex, "gpu-01")
+    assert {"op": "purge", "job": job.id.hex, "signature": signature} in [dict(order) for order in orders]
     assert links.scheduler.job(job.id.hex) is None
 
 

@@ -6,7 +6,9 @@ import pytest
 import redis as redis_py
 
 from tests.scheduler.cell import JOB, Cell
+from transfers.errors import WrongProtocol
 from transfers.scheduler import scripts
+from transfers.scheduler.protocol import spoken as spoken_now
 
 
 def text(name: str) -> str:
@@ -76,3 +78,23 @@ def test_a_server_that_lost_its_scripts_gets_them_again(cell: Cell) -> None:
     cell.nodes("a")
     cell.client.script_flush()
     play(cell)
+
+
+@pytest.mark.parametrize(
+    ("spoken", "said"), [("2 3", "upgrade this agent"), ("0 0", "upgrade the coordinator first"), ("1 2", "")]
+)
+def test_an_agent_registers_if_its_protocol_is_one_of_the_coordinators(cell: Cell, spoken: str, said: str) -> None:
+    cell.client.set("{fdist:main}:protocol", spoken)
+    if not said:
+        cell.nodes("a")
+        return
+    with pytest.raises(WrongProtocol, match=rf"^node a speaks protocol 1 and the coordinator {spoken[0]} to .*{said}"):
+        cell.nodes("a")
+    assert cell.scheduler.nodes() == []
+
+
+def test_a_coordinator_says_which_protocols_it_works_with(cell: Cell) -> None:
+    cell.client.delete("{fdist:main}:protocol")
+    cell.nodes("a")  # Redis lost it, and the coordinator has not said it again yet
+    cell.scheduler.set_enrolment_keys([])
+    assert cell.client.get("{fdist:main}:protocol") == spoken_now().encode()

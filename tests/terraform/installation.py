@@ -9,9 +9,10 @@ from fdist_site.local.gcs_server import GcsServer
 from fdist_site.local.processes import ProcessGroup, free_port
 from fdist_site.local.redis_server import RedisServer
 from tests.cloud import Cloud
+from tests.identities import ACCOUNT, Authority
 from tests.terraform.machine import Machine
 
-SECRETS = ("secret-key", "signing-key", "admin-password", "metrics-token", "enrolment-key")
+SECRETS = ("secret-key", "signing-key", "admin-password", "metrics-token", "enrolment-key", "coordinator-key")
 CELL = "cloud"
 
 
@@ -28,21 +29,29 @@ class Installation:
         self.common = (
             f"REDIS_URL={redis.url}\nFDIST_CELL={CELL}\nSTORAGE_EMULATOR_HOST={gcs.endpoint}\n"
             "FDIST_METRICS_TOKEN={{secret:fdist-metrics-token}}\n"
+            f"GCE_METADATA_HOST={cloud.environment['GCE_METADATA_HOST']}\n"
         )
+        authority = Authority()
+        cloud.certificates[authority.key_id] = authority.certificate
+        machine = {"instance_name": "fdist-worker-x1", "zone": "us-central1-b"}
+        cloud.identities["default"] = lambda audience: authority.token(audience, machine=machine)
 
     def start_up_coordinator(self) -> subprocess.CompletedProcess[str]:
         record = self.machine.root / "record.sqlite3"
         self.cloud.set(
             "instance/attributes/fdist-env",
             f"{self.common}DATABASE_URL=sqlite:///{record}\nFDIST_SECRET_KEY={{{{secret:fdist-secret-key}}}}\n"
-            "FDIST_SIGNING_KEY={{secret:fdist-signing-key}}",
+            "FDIST_SIGNING_KEY={{secret:fdist-signing-key}}\nFDIST_IDENTITY_PROJECTS=example-project\n"
+            f"FDIST_IDENTITY_ACCOUNTS={ACCOUNT}\nFDIST_IDENTITY_ZONES=us-central1-\n"
+            f"FDIST_IDENTITY_CERTS_URL=http://{self.cloud.environment['GCE_METADATA_HOST']}/certs",
         )
         return self.machine.run("common", "coordinator")
 
     def start_up_worker(self) -> subprocess.CompletedProcess[str]:
         self.cloud.set(
             "instance/attributes/fdist-env",
-            f"{self.common}FDIST_ENROLMENT_KEY={{{{secret:fdist-enrolment-key}}}}\n"
+            f"{self.common}FDIST_ENROLMENT=google\nFDIST_COORDINATOR_KEY={{{{secret:fdist-coordinator-key}}}}\n"
+            f"FDIST_PEER_TLS=required\n"
             f"FDIST_LISTEN_HOST=127.0.0.1\nFDIST_SHARD_PORT={free_port()}",
         )
         self.cloud.set("instance/attributes/fdist-labels", "model=llama")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -14,9 +15,12 @@ from fdist_site import conf
 from fdist_site.celery import make_app
 from fdist_site.local.processes import ProcessGroup, free_port, wait_until
 from nodes.agent.session import connect
+from nodes.redis_acl import AGENT, COORDINATOR, agent_rules, coordinator_rules
 from tests.cloud import Cloud
 from tests.terraform.machine import SCRIPTS, Machine
 from transfers.nudge import nudge
+from transfers.scheduler import Scheduler
+from transfers.scheduler.types import NodeInfo
 
 ENDS_WHEN_TOLD = """
 case "$1" in
@@ -153,17 +157,18 @@ def test_a_machine_whose_agent_has_ended_is_not_held_up(cloud: Cloud, tmp_path: 
 
 
 @pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
-def test_a_redis_of_ones_own_is_reached_by_tls_with_its_password_alone(cloud: Cloud, tmp_path: Path) -> None:
+def test_a_redis_of_ones_own_is_reached_by_tls_with_a_users_password_alone(cloud: Cloud, tmp_path: Path) -> None:
     machine = Machine(tmp_path / "machine", cloud)
     cloud.set("instance/network-interfaces/0/ip", "127.0.0.1")
-    cloud.set("instance/attributes/fdist-secrets", "password=fdist-redis-password\ncertificate=fdist-redis-certificate")
+    made = ("password", "agents-password", "coordinator-password", "certificate")
+    cloud.set("instance/attributes/fdist-secrets", "\n".join(f"{name}=fdist-redis-{name}" for name in made))
+    cloud.set("instance/attributes/fdist-users", (SCRIPTS / "users.acl").read_text().replace("@cell@", "main").strip())
     port = free_port()
     for _ in range(2):
         done = machine.run("common", "disk", "redis", FDIST_REDIS_PORT=str(port))
         assert done.returncode == 0, done.stderr
     assert {name: len(versions) for name, versions in cloud.secrets.items()} == {
-        "fdist-redis-password": 1,
-        "fdist-redis-certificate": 1,
+        f"fdist-redis-{name}": 1 for name in made
     }
     authority = tmp_path / "authority.pem"
     authority.write_text(cloud.secret("fdist-redis-certificate"))
@@ -182,12 +187,32 @@ def test_a_redis_of_ones_own_is_reached_by_tls_with_its_password_alone(cloud: Cl
         wait_until(answers, 20, "Redis to answer")
         assert nudge(make_app(conf.broker_url({"REDIS_URL": f"{address}/0?{options}"})), "ab" * 16, ["gpu-01"]) == 1
         assert connect(f"{address}/0?{options}").config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+        users = {
+            role: f"rediss://fdist-{role}:{cloud.secret(f'fdist-redis-{role}-password')}@127.0.0.1:{port}/0?{options}"
+            for role in ("agents", "coordinator")
+        }
+        assert nudge(make_app(conf.broker_url({"REDIS_URL": users["coordinator"]})), "ab" * 16, ["gpu-01"]) == 1
+        Scheduler(connect(users["coordinator"])).set_enrolment_keys([hashlib.sha256(b"key").hexdigest()])
+        Scheduler(connect(users["coordinator"])).reap()  # which loads the functions
+        info = NodeInfo("gpu-01", "10.0.0.7:7400", "secret", upload_slots=1, download_slots=1, gcs_slots=1)
+        assert Scheduler(connect(users["agents"])).register(info, "key").epoch
+        with pytest.raises(redis_py.exceptions.NoPermissionError):
+            connect(users["agents"]).flushall()
         with pytest.raises(redis_py.AuthenticationError):
             connect(f"rediss://127.0.0.1:{port}/0?{options}").ping()
         with pytest.raises(redis_py.ConnectionError, match="certificate verify failed"):
             connect(f"{address}/0?ssl_cert_reqs=required").ping()
         with pytest.raises(redis_py.ConnectionError):
             connect(f"redis://127.0.0.1:{port}/0").ping()
+
+
+def test_the_users_of_redis_are_those_that_the_code_names() -> None:
+    """After a change of nodes/redis_acl.py: write these lines to terraform/scripts/users.acl."""
+    assert (SCRIPTS / "users.acl").read_text().splitlines() == [
+        "user default on #@password@ ~* &* +@all",
+        " ".join(["user", AGENT, "on", "#@agents-password@", *agent_rules("@cell@")]),
+        " ".join(["user", COORDINATOR, "on", "#@coordinator-password@", *coordinator_rules("@cell@")]),
+    ]
 
 
 def test_a_worker_that_is_told_another_package_starts_up_again(cloud: Cloud, tmp_path: Path) -> None:

@@ -43,6 +43,16 @@ READERS = {
     "path",
     "dj_db_url",
     "getenv",
+    "choice",
+    "names",
+    "address",
+    "matching",
+    "folder",
+    "secret",
+    "hosts",
+    "origins",
+    "time_zone",
+    "request_rate",
 }
 VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 

@@ -8,12 +8,14 @@ from collections.abc import Callable, Sequence
 
 from django.conf import settings
 
+from nodes.identity import Verifier
 from transfers import recorder
 from transfers.coordinator.herald import Herald
 from transfers.coordinator.leader import Leader
 from transfers.coordinator.loop import Loop, Part
 from transfers.coordinator.planner import Planner
 from transfers.coordinator.pruner import Pruner
+from transfers.coordinator.registrar import Registrar
 from transfers.coordinator.stalls import Watcher
 from transfers.coordinator.standing import StandingKeeper
 from transfers.links import Links
@@ -87,6 +89,11 @@ def make_watcher(links: Links) -> Watcher:
     return Watcher(links, settings.FDIST_STALLED_SECONDS)
 
 
+def make_registrar(links: Links) -> Registrar:
+    policy = settings.FDIST_IDENTITY
+    return Registrar(links, Verifier(policy, links.cell) if policy else None)
+
+
 PARTS: dict[str, Callable[[Links], Part]] = {
     "recorder": Recorder,
     "planner": Planner,
@@ -96,6 +103,7 @@ PARTS: dict[str, Callable[[Links], Part]] = {
     "herald": make_herald,
     "pruner": Pruner,
     "standing": StandingKeeper,
+    "registrar": make_registrar,
 }
 
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from transfers.dataplane import wire
+from transfers.dataplane import tls, wire
 from transfers.errors import Cancelled, PeerFailed
 
 _LOOK_SECONDS = 0.1  # how long a read blocks before its reader looks whether it was cancelled
@@ -21,7 +21,8 @@ _KEPT_CONNECTIONS = 64  # in all; the oldest goes first
 class ConnectionPool:
     """Kept connections, found by their address; safe for threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls_only: bool = False) -> None:
+        self._tls_only = tls_only
         self._lock = threading.Lock()
         self._idle: list[tuple[str, float, socket.socket]] = []  # address, since when, connection; oldest first
 
@@ -41,7 +42,7 @@ class ConnectionPool:
             if time.monotonic() - since < _IDLE_SECONDS and not _is_readable(connection):
                 return connection
             connection.close()
-        return _open(address, cancelled, min(_CONNECT_SECONDS, patience))
+        return _open(address, cancelled, min(_CONNECT_SECONDS, patience), self._tls_only)
 
     def give_back(self, address: str, connection: socket.socket, *, keep: bool) -> None:
         """The transfer is over. keep: its answer was read to the end, so another request may follow."""
@@ -68,14 +69,22 @@ class ConnectionPool:
             connection.close()
 
 
-def _open(address: str, cancelled: Callable[[], bool], patience: float) -> socket.socket:
+def _open(address: str, cancelled: Callable[[], bool], patience: float, tls_only: bool) -> socket.socket:
     connection: socket.socket | None = None
+    address, pin = tls.split_pin(address)
+    if tls_only and not pin:
+        raise PeerFailed(
+            "untrusted",
+            f"the node at {address} serves in plain text, and FDIST_PEER_TLS=required lets this node read by TLS alone",
+        )
     try:
         host, port = wire.split_address(address)
         family, kind, protocol, _, target = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         connection = socket.socket(family, kind, protocol)
         _connect(connection, target, cancelled, patience)
         wire.tune(connection)
+        if pin:
+            connection = tls.connect(connection, address, pin, patience, cancelled)
         wire.set_patience(connection, socket.SO_RCVTIMEO, _LOOK_SECONDS)
         wire.set_patience(connection, socket.SO_SNDTIMEO, patience)
         opened, connection = connection, None

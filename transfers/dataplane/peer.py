@@ -11,6 +11,7 @@ from transfers.dataplane import wire
 from transfers.dataplane.connections import ConnectionPool
 from transfers.dataplane.pace import Pace
 from transfers.dataplane.ratelimit import Limiter, TokenBucket
+from transfers.dataplane.tls import split_pin
 from transfers.dataplane.writer import ShardWriter
 from transfers.errors import Cancelled, PeerFailed
 
@@ -20,7 +21,7 @@ _LOW_WATER_CUT_THROUGH = 32 * 1024
 """Bytes that must have come before a read wakes up (or 100 ms). On a real link they come in packets, and a wake-up for
 each few of them would be most of the work; somebody who reads along wants them soon."""
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})")
-_WHY = {401: "ticket", 403: "ticket", 404: "missing", 503: "busy"}
+_WHY = {401: "ticket", 403: "ticket", 404: "missing", 426: "untrusted", 503: "busy"}
 
 
 class NotHeld(PeerFailed):
@@ -32,10 +33,13 @@ class _Stale(Exception):
 
 
 class PeerClient:
-    """Reads shards from other nodes over connections that are kept; its threads may use it together."""
+    """Reads shards from other nodes over connections that are kept; its threads may use it together.
 
-    def __init__(self) -> None:
-        self._pool = ConnectionPool()
+    tls_only: refuse nodes that serve in plain text.
+    """
+
+    def __init__(self, *, tls_only: bool = False) -> None:
+        self._pool = ConnectionPool(tls_only=tls_only)
 
     def read_shard(
         self,
@@ -56,7 +60,8 @@ class PeerClient:
     ) -> None:
         """Writes the bytes of a shard from `offset` to its end; then `writer.finish()` has its digest.
 
-        address: "host:port" of the shard server. dst: this node's name, as the ticket has it.
+        address: "host:port" of the shard server, with "#pin" where it is read by TLS (transfers.dataplane.tls).
+        dst: this node's name, as the ticket has it.
         stall_after: seconds without a byte. min_rate: bytes a second that must come over such a time; 0 for no limit.
         cut_through: take bytes of a shard that the peer is still receiving itself.
 
@@ -65,14 +70,15 @@ class PeerClient:
         if not writer.remaining:
             return
         limiter = limiter or TokenBucket()
-        request = _request(address, job, shard, ticket, dst, offset, cut_through)
+        place = split_pin(address)[0]
+        request = _request(place, job, shard, ticket, dst, offset, cut_through)
         for fresh in (False, True):
             connection = self._pool.take(address, cancelled, stall_after, fresh=fresh)
             done = False
             try:
-                transfer = _Transfer(connection, address, shard, writer, cancelled, stall_after)
+                transfer = _Transfer(connection, place, shard, writer, cancelled, stall_after)
                 start = transfer.ask(request, offset, reused=not fresh)
-                pace = Pace(stall_after, min_rate, f"node at {address}, shard {shard}")
+                pace = Pace(stall_after, min_rate, f"node at {place}, shard {shard}")
                 low_water = _LOW_WATER_CUT_THROUGH if cut_through else _LOW_WATER
                 transfer.receive(start, low_water, limiter, pace, on_bytes)
                 done = transfer.can_be_kept
@@ -85,9 +91,9 @@ class PeerClient:
             except ConnectionResetError as error:
                 # The peer's server resets a transfer whose bytes turned out to be wrong.
                 writer.taint()
-                raise PeerFailed("reset", f"the node at {address} reset the transfer of shard {shard}") from error
+                raise PeerFailed("reset", f"the node at {place} reset the transfer of shard {shard}") from error
             except OSError as error:
-                raise PeerFailed("reset", f"the transfer of shard {shard} from {address} broke: {error}") from error
+                raise PeerFailed("reset", f"the transfer of shard {shard} from {place} broke: {error}") from error
             finally:
                 self._pool.give_back(address, connection, keep=done)
 

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 
+from transfers.dataplane import wire
 from transfers.dataplane.catalog import OpenJob
 from transfers.dataplane.ratelimit import TokenBucket
 
@@ -68,13 +69,13 @@ class ShardSender:
                 os.close(descriptor)
 
     def _send_slice(self, connection: socket.socket, descriptor: int, offset: int, length: int) -> None:
-        out = connection.fileno()
+        send_file = wire.file_sender(connection)
         while length:
             step = min(self._wait_for_more(connection), length, _STEP)
             if self._limiter.rate_bits:
                 step = min(step, self._limiter.quantum)
                 self._limiter.take(step)
-            sent = os.sendfile(out, descriptor, offset, step)
+            sent = send_file(descriptor, offset, step)
             if not sent:
                 raise Dropped(f"a file of shard {self._shard} was cut short on the disk")
             self._on_sent(sent)

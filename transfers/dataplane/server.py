@@ -2,10 +2,12 @@
 
     python -m transfers.dataplane.server --data-dir DIR [--host H] [--port P] [--rate BITS] [--max-uploads K]
 
-The first line of its standard input is the node's ticket key. Then it prints "ready <port>" and obeys lines:
+The first line of its standard input is the node's ticket key, with --tls the second its key and certificate (PEM, in
+base64). Then it prints "ready <port>" and obeys lines:
 
     rate N        cap all sending at N bit/s from now on; 0 lifts the cap
     uploads K     transfers that may run at once
+    tls PEM       the key and certificate for new connections, in base64
     clock MS      the scheduler's clock minus this machine's, in ms: tickets end by the scheduler's
     stats         prints one line of JSON: bytes sent, requests, refusals, running transfers, connections
 
@@ -15,6 +17,7 @@ It ends when its standard input does, and so never outlives the agent.
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import logging
 import signal
@@ -40,6 +43,10 @@ def main(arguments: list[str] | None = None) -> int:
     if not key:
         log.error("no ticket key came on the standard input")
         return 2
+    identity = _identity(sys.stdin.readline()) if options.tls else ""
+    if options.tls and not identity:
+        log.error("no key and certificate came on the standard input")
+        return 2
     try:
         server = ShardServer(
             options.data_dir,
@@ -50,6 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
             max_uploads=options.max_uploads,
             stall_after=options.stall_after,
             node=options.node,
+            identity=identity,
         )
     except OSError as error:
         log.error("cannot listen on %s port %s: %s", options.host, options.port, error)
@@ -69,12 +77,23 @@ def _obey(server: ShardServer, words: list[str]) -> None:
             server.limiter.set_rate(int(number))
         case ["uploads", number] if number.isdigit():
             server.set_max_uploads(int(number))
+        case ["tls", text] if pem := _identity(text):
+            server.set_identity(pem)
         case ["clock", offset] if offset.removeprefix("-").isdigit():
             server.clock_offset_ms = int(offset)
         case []:
             pass
-        case _:
-            log.warning("unknown order: %s", " ".join(words)[:80])
+        case [word, *_]:
+            log.warning("unknown order: %s", word[:20])  # what follows it may be a secret
+
+
+def _identity(text: str) -> str:
+    """The PEM that came in base64; empty when it is none."""
+    try:
+        pem = base64.b64decode(text.strip(), validate=True).decode()
+    except ValueError:
+        return ""
+    return pem if "PRIVATE KEY" in pem else ""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--stall-after", type=float, default=10.0, help="seconds without new bytes after which a cut-through ends"
     )
+    parser.add_argument("--tls", action="store_true", help="serve by TLS alone")
     parser.add_argument("--log-level", default="warning", help="debug, info, warning or error (default: %(default)s)")
     parser.add_argument("--log-format", choices=sorted(FORMATTERS), default="line", help="(default: %(default)s)")
     parser.add_argument("--node", default="", help="the node's name, for the log")

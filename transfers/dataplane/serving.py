@@ -6,12 +6,13 @@ import json
 import logging
 import re
 import socket
+import ssl
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 
-from transfers.dataplane import wire
+from transfers.dataplane import tls, wire
 from transfers.dataplane.catalog import Catalog, OpenJob
 from transfers.dataplane.ratelimit import TokenBucket
 from transfers.dataplane.sending import Dropped, ShardSender, UpstreamStopped
@@ -26,19 +27,29 @@ log = logging.getLogger(__name__)
 _PATH = re.compile(r"/v1/jobs/([A-Za-z0-9_-]{1,64})/shards/(0|[1-9][0-9]{0,8})")
 _RANGE = re.compile(r"bytes=(\d{1,15})-")
 _REASONS = {200: "OK", 206: "Partial Content", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden"}
-_REASONS |= {404: "Not Found", 405: "Method Not Allowed", 416: "Range Not Satisfiable", 503: "Service Unavailable"}
+_REASONS |= {
+    404: "Not Found",
+    405: "Method Not Allowed",
+    416: "Range Not Satisfiable",
+    426: "Upgrade Required",
+    503: "Service Unavailable",
+}
 
 _BACKLOG = 512
 _MOST_CONNECTIONS = 2048
 _IDLE_SECONDS = 120.0  # a kept connection without a request
 _SEND_SECONDS = 15.0  # a reader that takes nothing
 _JOB_POLL_SECONDS = 0.02
+_HANDSHAKE_SECONDS = 10.0
 _TRUST_SECONDS = 2.0  # the scheduler's word that a shard is right reaches those whom it sends here as soon as this node
 _TRUST_POLL_SECONDS = 0.002
 
 
 class ShardServer:
-    """Serves the shards of one data directory, a thread a connection. `start` listens, `close` stops listening."""
+    """Serves the shards of one data directory, a thread a connection. `start` listens, `close` stops listening.
+
+    identity: key and certificate as PEM, to serve by TLS and in no other way.
+    """
 
     def __init__(
         self,
@@ -51,6 +62,7 @@ class ShardServer:
         max_uploads: int = 2,
         stall_after: float = 10.0,
         node: str = "",
+        identity: str = "",
     ) -> None:
         self.limiter = TokenBucket(rate_bits)
         self.clock_offset_ms = 0  # the scheduler's clock, by which tickets end, minus this machine's
@@ -60,6 +72,7 @@ class ShardServer:
         self._stall_after = stall_after
         self._node = node
         self._slots = UploadSlots(max_uploads, self.counters)
+        self._tls = tls.server_context(identity) if identity else None
         self._closing = False
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
@@ -74,6 +87,10 @@ class ShardServer:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # close() alone does not wake who is in accept()
         self._listener.close()
+
+    def set_identity(self, pem: str) -> None:
+        """Serve new connections with this key and certificate."""
+        self._tls = tls.server_context(pem)
 
     def set_max_uploads(self, count: int) -> None:
         self._slots.resize(count)
@@ -98,6 +115,11 @@ class ShardServer:
         self.counters.add(connections=1)
         try:
             wire.tune(connection)
+            if self._tls is not None:
+                secured = tls.accept(connection, self._tls, _HANDSHAKE_SECONDS)
+                if secured is None:
+                    return
+                connection = secured
             wire.set_patience(connection, socket.SO_RCVTIMEO, _IDLE_SECONDS)
             wire.set_patience(connection, socket.SO_SNDTIMEO, _SEND_SECONDS)
             waiting = bytearray()
@@ -108,6 +130,14 @@ class ShardServer:
         except wire.BadHead as error:
             with suppress(OSError):
                 _refuse(connection, Refusal(400, str(error)))
+        except tls.SpokePlainText as error:
+            self.counters.add(refused=1)
+            log.warning("refused a reader reason=%s", error)
+            with suppress(OSError):
+                _refuse(connection, Refusal(426, str(error)))
+        except ssl.SSLError as error:
+            self.counters.add(broken=1)
+            log.info("a reader's TLS failed reason=%s", error.reason or error)
         except Dropped:
             self.counters.add(broken=1)
             wire.reset(connection)

@@ -6,11 +6,15 @@ shards that is time in which a link is idle.
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+
+from transfers.dataplane.tls import RECORD, TlsConnection
 
 MAX_HEAD = 8192
 _END = b"\r\n\r\n"
@@ -84,16 +88,28 @@ def set_patience(connection: socket.socket, option: int, seconds: float) -> None
 
     Unlike settimeout() this costs no poll() before each call.
     """
+    if isinstance(connection, TlsConnection):
+        connection.patience[option] = seconds
+        return
     whole = int(seconds)
     connection.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", whole, int((seconds - whole) * 1e6)))
 
 
 def set_low_water(connection: socket.socket, size: int) -> None:
     """Bytes that must be there before a read that asks for more returns; less at its timeout and at the end."""
+    if isinstance(connection, TlsConnection):
+        size = max(size - RECORD, 1)  # some of what is awaited may have been taken from the socket already
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+
+
+def file_sender(connection: socket.socket) -> Callable[[int, int, int], int]:
+    """What sends bytes of a file (descriptor, offset, count) over this connection and gives how many it sent."""
+    return connection.send_file if isinstance(connection, TlsConnection) else partial(os.sendfile, connection.fileno())
 
 
 def reset(connection: socket.socket) -> None:
     """Close with RST: the other side learns that what it got is void, not just cut short."""
+    if isinstance(connection, TlsConnection):
+        connection.is_void = True
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
     connection.close()

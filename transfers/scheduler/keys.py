@@ -5,6 +5,7 @@ Prefix `{fdist:<cell>}:`, whose hash tag keeps a cell in one slot. <i> is a node
 | key | type | what |
 | --- | --- | --- |
 | stamp | string | the mark of the last call; what the server's Lua remembers must be of that call (lua/lib/cell.lua) |
+| coordinator | string | when it last changed something; agents may not write it, and so cannot act as the coordinator |
 | nodes, names | hash | node name -> index, and back |
 | n:<i> | hash | a node: address, padded ticket key, epoch, state, slots, slowness, last request and reply, and |
 | | | takes: its transfers, a line each; serves: the leases of what others read from it (lua/lib/nodes.lua) |
@@ -45,7 +46,9 @@ Prefix `{fdist:<cell>}:`, whose hash tag keeps a cell in one slot. <i> is a node
 | inventory | hash | node name -> what it keeps, as the node itself writes it |
 | currents | hash | folder -> the job whose files nodes are to name by the link `current` there; agents read it |
 | currents_rev | string | changes whenever that hash does; heartbeats bring it to the nodes |
+| protocol | string | the oldest and the newest protocol of agents that the coordinator works with |
 | enrolment | set | digests of the keys with which nodes may register |
+| asking, admitted, refusals | hash | node name -> its question, the digest that it registers with, why not |
 | totals | hash | what jobs that are forgotten had counted; lease_seq, node_seq, job_seq: string, numbers given |
 """
 

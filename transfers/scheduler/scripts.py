@@ -43,6 +43,24 @@ PARTS = (
 )
 
 
+# What agents call, and what is the coordinator's: lib/cell.lua turns those away who log in as agents.
+AGENT_OPERATIONS = (
+    "announce",
+    "ask",
+    "dispute",
+    "finish",
+    "heartbeat",
+    "job_set",
+    "leave",
+    "next",
+    "register",
+    "unpark",
+    "withdraw",
+)
+
+_REFUSED = re.compile(r"to run the '(?:fcall|function|script|evalsha)\b")
+
+
 def names() -> list[str]:
     """Every operation."""
     return sorted(path.stem for path in FOLDER.glob("*.lua"))
@@ -70,6 +88,12 @@ def _operation(name: str) -> str:
         f"local function body()\n{_body(name)}\nend\n"
         "local function operation(keys, args) begin(keys, args) local reply = body() finish() return reply end"
     )
+
+
+@cache
+def commands(operations: tuple[str, ...]) -> frozenset[str]:
+    """The commands of Redis that these operations, and the parts that they share, may give."""
+    return frozenset(re.findall(r"\bcall\('([A-Z]+)'", "\n".join([_shared(), *map(_body, operations)])))
 
 
 @cache
@@ -134,7 +158,14 @@ class Scripts:
     def _evaluate(self, name: str, args: tuple[str | int | float, ...]) -> Any:
         sha = self._loaded.get(name)
         if sha is None:
-            sha = self._loaded[name] = str(self._client.script_load(script(name)))
+            try:
+                sha = self._loaded[name] = str(self._client.script_load(script(name)))
+            except NoPermissionError as error:
+                self._functions = True  # they are to be had as soon as the coordinator has loaded them
+                raise NoPermissionError(
+                    f"the server does not hold the functions of this version ({version()}), and this login may not "
+                    "load them: a coordinator of the same version does so when it starts"
+                ) from error
         try:
             return self._client.evalsha(sha, 1, self._prefix, *args)
         except NoScriptError:
@@ -147,4 +178,6 @@ def _is_missing(error: ResponseError) -> bool:
 
 
 def _is_refused(error: ResponseError) -> bool:
-    return isinstance(error, NoPermissionError) or "unknown command" in str(error).lower()
+    """Whether it is the command itself that this server or this login does not have, and nothing within a script."""
+    said = str(error).lower()
+    return "unknown command" in said or (isinstance(error, NoPermissionError) and _REFUSED.search(said) is not None)

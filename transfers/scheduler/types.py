@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from transfers.scheduler.protocol import PROTOCOL
+
 Topology = Literal["mesh", "pipeline"]
 Outcome = Literal["ok", "failed", "corrupt", "cancelled", "ending"]
 NodeState = Literal["live", "draining", "dead", "left"]
@@ -35,6 +37,7 @@ class NodeInfo:
     download_slots: int = 2
     gcs_slots: int = 1
     version: str = ""
+    protocol: int = PROTOCOL
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,15 @@ class Registration:
 
     epoch: int
     jobs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Question:
+    """A node asks to be let in. digest: SHA-256 (hex) of the secret that it registers with; proof: a signed token."""
+
+    node: str
+    digest: str
+    proof: str = field(repr=False)
 
 
 @dataclass(frozen=True)

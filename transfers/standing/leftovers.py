@@ -11,6 +11,7 @@ from nodes.labels import matches
 from transfers.links import Links
 from transfers.models import FINAL_STATES, Job, StandingVersion
 from transfers.standing.fleet import Fleet
+from transfers.submission import purge_order
 
 ORDER_AGAIN_SECONDS = 10.0
 
@@ -39,14 +40,15 @@ class Leftovers:
             for job in told.jobs:
                 version = versions.get(job)
                 if version and not matches(version.standing.selector, name, member.labels):
-                    wrong[name, job] = {"op": "purge", "job": job}
+                    wrong[name, job] = {}
                 elif job in purged and _is_later(told, purged[job]) and not (version and _is_linked(told, job)):
-                    wrong[name, job] = {"op": "purge", "job": job} | ({"unless_linked": True} if version else {})
+                    wrong[name, job] = {"unless_linked": True} if version else {}
         now = self._clock()
         self._ordered = {key: at for key, at in self._ordered.items() if key in wrong}
         due = [key for key in sorted(wrong) if now - self._ordered.get(key, float("-inf")) >= ORDER_AGAIN_SECONDS]
         for key in due:
-            self._links.scheduler.order(key[0], wrong[key])
+            name, job = key
+            self._links.scheduler.order(name, {**purge_order(job, name), **wrong[key]})
             self._ordered[key] = now
         return len(due)
 

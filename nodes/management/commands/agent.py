@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from fdist_site import conf
+from fdist_site.variables import ConfError
 from nodes.agent.command_line import worker_argv, worker_environment
 
 # option, variable, what it says
@@ -28,8 +29,10 @@ OPTIONS = (
     ("reuse", "FDIST_REUSE", "take files that other jobs have here by link (default) or copy, or off"),
     ("upload-slots", "FDIST_UPLOAD_SLOTS", "shards sent at once, one of them waiting (default 6)"),
     ("download-slots", "FDIST_DOWNLOAD_SLOTS", "shards received from nodes at once, one of them waiting (default 6)"),
-    ("gcs-slots", "FDIST_GCS_SLOTS", "shards read from the bucket at once, one of them waiting (default 2)"),
+    ("gcs-slots", "FDIST_GCS_SLOTS", "shards read from the bucket at once, one of them waiting (default 3)"),
     ("metrics-listen", "FDIST_METRICS_LISTEN", "host:port for Prometheus (default: none); needs FDIST_METRICS_TOKEN"),
+    ("enrolment", "FDIST_ENROLMENT", "key (default), or google: by the identity of its Compute Engine instance"),
+    ("peer-tls", "FDIST_PEER_TLS", "off (default), on: serve by TLS, or required: and read from nobody without"),
     ("log-level", "FDIST_LOG_LEVEL", "debug, info, warning or error (default info)"),
     ("log-format", "FDIST_LOG_FORMAT", "line or json (default line)"),
 )
@@ -74,7 +77,7 @@ class Command(BaseCommand):
             environment["FDIST_DATA_DIR"] = str(Path(environment["FDIST_DATA_DIR"]).resolve())
         try:
             config = conf.agent_config(environment)
-        except conf.ConfError as error:
+        except ConfError as error:
             raise CommandError(str(error)) from error
         try:
             config.data_dir.mkdir(parents=True, exist_ok=True)

@@ -41,6 +41,6 @@ resource "google_monitoring_alert_policy" "rule" {
 
   documentation {
     mime_type = "text/markdown"
-    content   = each.value.annotations.description
+    content   = "${each.value.annotations.description}\n\nWhat to do: ${each.value.annotations.runbook_url}"
   }
 }

@@ -89,7 +89,7 @@ resource "google_secret_manager_secret_version" "password" {
   secret_data = google_redis_instance.this[0].auth_string
 }
 
-# --- a machine of its own: Debian's Redis with TLS, a password and a certificate that it makes itself
+# --- a machine of its own: Debian's Redis with TLS, users and a certificate that it makes itself
 
 resource "google_compute_disk" "this" {
   count = var.kind == "vm" ? 1 : 0
@@ -138,6 +138,7 @@ resource "google_compute_instance" "this" {
 
   metadata = merge(var.machine.metadata, {
     startup-script = var.machine.startup_script
-    fdist-secrets  = "password=${var.password_secret}\ncertificate=${var.certificate_secret}"
+    fdist-secrets  = "password=${var.user_secrets["redis-password"]}\nagents-password=${var.user_secrets["redis-agents-password"]}\ncoordinator-password=${var.user_secrets["redis-coordinator-password"]}\ncertificate=${var.certificate_secret}"
+    fdist-users    = replace(var.users, "@cell@", var.name)
   })
 }

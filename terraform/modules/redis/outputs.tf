@@ -17,17 +17,24 @@ locals {
     redis  = one(google_redis_instance.this[*].port)
     vm     = 6379
   }
-  login = var.kind == "valkey" ? "" : ":{{secret:${var.password_secret}}}@"
-  base  = "rediss://${local.login}${local.hosts[var.kind]}:${local.ports[var.kind]}"
+  # Of whom. Only a machine of one's own has users; the managed kinds know one login.
+  logins = {
+    for role, user in { coordinator = "coordinator", workers = "agents" } : role => {
+      valkey                        = ""
+      redis                         = ":{{secret:${var.password_secret}}}@"
+      vm                            = "fdist-${user}:{{secret:${lookup(var.user_secrets, "redis-${user}-password", "")}}}@"
+    }[var.kind]
+  }
+  bases = { for role, login in local.logins : role => "rediss://${login}${local.hosts[var.kind]}:${local.ports[var.kind]}" }
 }
 
 output "environment" {
-  description = "The variables of fdist that say how to reach it."
-  value = {
-    REDIS_URL         = "${local.base}/0?${local.tls}"
-    FDIST_BROKER_URL  = "${local.base}/${var.kind == "valkey" ? 0 : 1}?${local.tls}"
+  description = "The variables of fdist that say how the coordinator, and how workers reach it."
+  value = { for role, base in local.bases : role => {
+    REDIS_URL         = "${base}/0?${local.tls}"
+    FDIST_BROKER_URL  = "${base}/${var.kind == "valkey" ? 0 : 1}?${local.tls}"
     FDIST_REDIS_LOGIN = var.kind == "valkey" ? "google" : "url"
-  }
+  } }
 }
 
 output "certificate" {

@@ -48,8 +48,18 @@ variable "members" {
   type        = map(string)
 }
 
+variable "user_secrets" {
+  description = "Secrets by name, of which the kind vm has redis-password, of operators, redis-agents-password and redis-coordinator-password."
+  type        = map(string)
+}
+
+variable "users" {
+  description = "Users of the kind vm, as an aclfile has them; @cell@ stands for the name, @agents-password@ and such for digests."
+  type        = string
+}
+
 variable "password_secret" {
-  description = "Secret with the password, of the kinds redis and vm."
+  description = "Secret with the password, of the kind redis."
   type        = string
 }
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from fdist_site.conf import parse_rate
 from fdist_site.local.fleet import NodeOptions
 from fdist_site.local.processes import terminate_as_interrupt
 from tests.bench.fleet import loopback, memory, plain, report, torrent
@@ -24,6 +23,7 @@ from tests.bench.fleet.rig import Rig, memory_directory
 from tests.bench.fleet.scenario import Result, Scenario, Skipped
 from tests.bench.fleet.scenarios import ALL, NAMES, Bench, shaped
 from transfers.planning.request import DEFAULT_GCS_SLOTS
+from transfers.words import parse_rate
 
 Method = Callable[[Scenario], Result]
 UNSHAPED = {"loopback": loopback.main, "memory": memory.main}

@@ -24,7 +24,7 @@ from transfers.scheduler import Scheduler
 BUCKET = "models"
 HANDOVERS = re.compile(
     r"handovers=(?P<count>\d+) gap_p50_ms=(?P<p50>[\d.]+) gap_p99_ms=(?P<p99>[\d.]+) "
-    r"gap_max_ms=(?P<max>[\d.]+) waits=(?P<waits>\d+)"
+    r"gap_max_ms=(?P<max>[\d.]+) node_p50_ms=(?P<node>[\d.]+) node_p99_ms=(?P<node_p99>[\d.]+) waits=(?P<waits>\d+)"
 )
 
 
@@ -131,11 +131,15 @@ class Ours:
         found = [found for name in self.names for found in handovers(self.fleet.group.log_dir / f"{name}.log", job)]
         if not found:
             return ""
-        p50 = statistics.median(float(each["p50"]) for each in found)
-        p99 = statistics.median(float(each["p99"]) for each in found)
+        p50, p99, node, node_p99 = (
+            statistics.median(float(each[which]) for each in found) for which in ("p50", "p99", "node", "node_p99")
+        )
         count = sum(int(each["count"]) for each in found)
         waits = sum(int(each["waits"]) for each in found)
-        return f"gaps p50 {p50:.2f} ms, p99 {p99:.1f} ms of {count}, and {waits} waits"
+        return (
+            f"gaps of a node p50 {node:.2f} ms, p99 {node_p99:.1f}, of a lane {p50:.2f} and {p99:.1f} ms of {count}, "
+            f"and {waits} waits"
+        )
 
     def _compare(self, names: set[str], topology: str) -> None:
         def check(name: str) -> None:

@@ -28,6 +28,7 @@ class Command(FdistCommand):
   sampler    notes how fast open jobs move, for the charts of the pages
   watcher    notices jobs that run and get nowhere
   herald     tells webhooks what becomes of jobs
+  registrar  lets nodes in that ask by the identity of their machine
   pruner     deletes history that is older or longer than FDIST_HISTORY_DAYS and FDIST_HISTORY_ROWS allow
 
 By default all of them run, in threads of this process. Two coordinators may run for availability: one of each part

@@ -24,10 +24,11 @@ examples:
   enrolment_key make ci --days 1
   enrolment_key make ops --key-file /run/secrets/fdist-key   takes a key that was made elsewhere
   enrolment_key list
+  enrolment_key public                      prints FDIST_COORDINATOR_KEY, by which nodes know plans
   enrolment_key revoke gpu-pool-a           registered nodes stay, none registers with it any more"""
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("action", choices=["make", "list", "revoke"], help="what to do")
+        parser.add_argument("action", choices=["make", "list", "public", "revoke"], help="what to do")
         parser.add_argument("name", nargs="?", default="", help="who uses the key, such as an instance group")
         parser.add_argument("--days", type=int, default=0, help="how long nodes may register with it; 0 for ever")
         parser.add_argument("--key-file", help="a file with the key, instead of a new one")
@@ -35,6 +36,9 @@ examples:
     def handle(self, *args: Any, **options: Any) -> None:
         if options["action"] == "list":
             return self._list()
+        if options["action"] == "public":
+            self.stdout.write(signer().public_key)
+            return None
         if not options["name"]:
             raise CommandError(f"name the key: enrolment_key {options['action']} NAME")
         if options["action"] == "make":

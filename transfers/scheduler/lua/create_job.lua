@@ -4,6 +4,7 @@
 -- Reply 1 when it was made, 0 when it was there
 -- Cost  O(shards)
 
+coordinator_only()
 local spec = cjson.decode(ARGV[3])
 local job = job_key(spec.job)
 if call('EXISTS', job) == 1 then

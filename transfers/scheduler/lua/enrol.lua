@@ -4,6 +4,7 @@
 -- Reply how many were added, or -1 when there is no such job
 -- Cost  O(nodes + shards / 8 bytes a node)
 
+coordinator_only()
 local j = load_job(ARGV[3])
 if not exists(j) then
   return -1

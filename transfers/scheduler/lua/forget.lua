@@ -4,6 +4,7 @@
 -- Reply 1 when there is more, 0 when all is gone
 -- Cost  bounded by BATCH keys
 
+coordinator_only()
 local BATCH = 2000
 local job_id = ARGV[3]
 local job = job_key(job_id)

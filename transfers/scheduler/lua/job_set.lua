@@ -4,7 +4,11 @@
 -- Reply 1; 0 when it had ended or is that already; -2 no such job
 -- Cost  O(nodes) for an ending
 
-local j, what = load_job(ARGV[3]), ARGV[4]
+local what = ARGV[4]
+if what ~= 'failed' then
+  coordinator_only()
+end
+local j = load_job(ARGV[3])
 if not exists(j) then
   return -2
 end

@@ -4,6 +4,7 @@
 -- Reply 1, or 0 when there is no such node
 -- Cost  that of one match
 
+coordinator_only()
 local i = index_of(ARGV[3])
 if not i then
   return 0

@@ -22,6 +22,7 @@ local function some_parked(j, limit)
   return call('ZRANGE', j.key .. ':parked', first, first + limit - 1)
 end
 
+coordinator_only()
 local expired, matched = 0, 0
 local died, moved = {}, {}
 local touched, sources = {}, {}

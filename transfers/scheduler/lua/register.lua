@@ -2,15 +2,20 @@
 --
 -- ARGV  now, seed, enrolment digest (sha256 hex), node as JSON {name, address, ticket_key, labels, disk_total, disk_free,
 --       upload_slots, download_slots, gcs_slots, version}
--- Reply {epoch, open jobs as JSON}, or {-1} when the key is unknown
+-- Reply {epoch, open jobs as JSON}, {-2, range} when its protocol is not within the coordinator's, or {-1, why} when the key is unknown and the node was not admitted by its identity
 -- Cost  O(1), plus the shards that an earlier start of the node held
 --
 -- Promises: what an earlier start held, moved or waited for counts no longer; the node announces again what it has.
 
-if call('SISMEMBER', P .. 'enrolment', ARGV[3]) == 0 then
-  return { -1 }
-end
 local node = cjson.decode(ARGV[4])
+local range = call('GET', P .. 'protocol') or ''
+local oldest, newest = range:match('^(%d+) (%d+)$')
+if oldest and (number(node.protocol) < tonumber(oldest) or number(node.protocol) > tonumber(newest)) then
+  return { -2, range }
+end
+if call('SISMEMBER', P .. 'enrolment', ARGV[3]) == 0 and call('HGET', P .. 'admitted', node.name) ~= ARGV[3] then
+  return { -1, call('HGET', P .. 'refusals', node.name) or '' }
+end
 local i = ensure_index(node.name)
 local n = load_node(i)
 if n.state ~= 'absent' then

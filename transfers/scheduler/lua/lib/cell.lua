@@ -110,6 +110,12 @@ local function json_list(list)
   return cjson.encode(list)
 end
 
+-- Ends the call, with Redis's own error, for whoever logged in as an agent: its user may not write this key. Operations that
+-- are the coordinator's begin with it, before they write anything else.
+local function coordinator_only()
+  call('SET', P .. 'coordinator', NOW)
+end
+
 local function index_of(name)
   local i = M.indexes[name]
   if not i then
