@@ -10,7 +10,17 @@ from transfers.scheduler import scripts
 from transfers.scheduler.scripts import AGENT_OPERATIONS
 
 CELL = "{fdist:main}:"
-COORDINATORS = {"coordinator", "job_seq", "admitted", "asking", "refusals", "enrolment", "protocol"}
+COORDINATORS = {
+    "coordinator",
+    "job_seq",
+    "admitted",
+    "asking",
+    "refusals",
+    "enrolment",
+    "protocol",
+    "currents",
+    "currents_rev",
+}
 
 
 def patterns(*kinds: str) -> list[str]:

@@ -7,6 +7,7 @@
 -- Promises: the revision that heartbeats bring changes with the hash, so that no node stays with an older word. A node
 -- follows it as soon as it has all files of the job, and leaves its link alone where the hash has nothing.
 
+coordinator_only()
 local folder, job = ARGV[3], ARGV[4]
 if (call('HGET', P .. 'currents', folder) or '') == job then
   return 0
