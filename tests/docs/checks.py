@@ -135,7 +135,9 @@ def make(arguments: list[str]) -> str:
     unknown = [word for word in arguments if "=" in word and word.split("=")[0] not in variables_of_make()]
     if unknown:
         return f"make: the Makefile does not use {unknown}"
-    done = subprocess.run(["make", "-n", *arguments], cwd=PROJECT, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        ["make", "-n", "--no-print-directory", *arguments], cwd=PROJECT, capture_output=True, text=True, timeout=30
+    )
     if done.returncode:
         return f"make {arguments}: {done.stderr}"
     if (given := [word for word in arguments if word.startswith("ARGS=")]) and given[0] != "ARGS=":

@@ -312,8 +312,10 @@ def test_a_node_that_joins_gets_what_the_others_use_though_the_bucket_has_it_no_
     late = llama.agents(2)
     llama.wait_version(late, 1)
     llama.assert_right([*names, *late], "one")
-    job = llama.fleet.job(llama.row()["current_job"])
-    assert job["state"] == "complete" and job["bytes_from_gcs"] < 1.1 * sum(map(len, llama.contents["one"].values()))
+    current = llama.row()["current_job"]
+    assert llama.fleet.wait_job(current) == "complete"
+    job = llama.fleet.job(current)
+    assert job["bytes_from_gcs"] < 1.1 * sum(map(len, llama.contents["one"].values()))
     assert llama.row()["newest_version"] == 1
     llama.post("resume")
     llama.wait_version([*names, *late], 2)

@@ -60,11 +60,18 @@ class Stood:
             return {row.node for row in self.site.links.scheduler.job_nodes(job)} == set(NODES)
 
         wait_until(published, 60, "the version's job")
-        for name in NODES:
-            self.site.fleet.scheduler.announce(job, name, self.site.fleet.epochs[name], {})
-        self.site.fleet.move(job)
+        fleet = self.site.fleet
+
+        def moved() -> bool:
+            # again and again, as nodes do: whatever the coordinator does at this moment may undo what was told
+            for name in NODES:
+                fleet.scheduler.announce(job, name, fleet.epochs[name], fleet.held.get((job, name), {}))
+                fleet.scheduler.finish(job, name, fleet.epochs[name])
+            fleet.move(job)
+            return bool(self.row()["current_version"] == number)
+
         self.holds[job] = Kept(100, pinned=True, whole=True)
-        self.wait(current_version=number)
+        wait_until(moved, 60, f"version {number} to be in use")
         return job
 
     def use(self, job: str, *names: str) -> None:

@@ -13,7 +13,9 @@ OURS = ("nodes", "transfers")
 # Made before there was a version that could have run beside them.
 FIRST = {"nodes": "0004", "transfers": "0007"}
 # (app, migration) -> why it is safe all the same
-ALLOWED: dict[tuple[str, str], str] = {}
+ALLOWED: dict[tuple[str, str], str] = {
+    ("transfers", "0009_standing"): "new tables; the constraint on a webhook's kind allows one more than it did",
+}
 
 
 def test_every_new_migration_is_safe_beside_the_version_before() -> None:
@@ -22,7 +24,9 @@ def test_every_new_migration_is_safe_beside_the_version_before() -> None:
     for key, migration in loader.disk_migrations.items():
         label, name = key
         if label in OURS and name[:4] > FIRST[label] and key not in ALLOWED:
-            found += problems(migration, loader.project_state(migration.dependencies))
+            # a dependency on whatever model users are of, as "__first__" of its app, is that app's first migration
+            before = [loader.check_key(key, label) or key for key in migration.dependencies]
+            found += problems(migration, loader.project_state(before))
     assert found == []
 
 

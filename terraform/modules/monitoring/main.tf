@@ -31,7 +31,7 @@ resource "google_monitoring_alert_policy" "rule" {
 
     condition_prometheus_query_language {
       query                     = each.value.expr
-      duration                  = { "1m" = "60s", "5m" = "300s", "10m" = "600s" }[try(each.value.for, "1m")]
+      duration                  = { "1m" = "60s", "5m" = "300s", "10m" = "600s", "15m" = "900s", "30m" = "1800s" }[try(each.value.for, "1m")]
       evaluation_interval       = "60s"
       alert_rule                = each.key
       rule_group                = var.name
