@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from fdist_site.cli import exits, output
-from fdist_site.cli.context import Selector, Settings, Size, json_option, pass_settings
+from fdist_site.cli.context import Selector, Settings, json_option, pass_settings
+from fdist_site.cli.options import MOVING, OWN_ZONE, Command, with_options
 from transfers.words import count, duration_text, rate_text, size_text
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 SHOWN = 10
 
 
 def job_options(command: Command) -> Command:
     """The options of a job, in the order in which help shows them."""
-    for option in reversed(
+    return with_options(
+        command,
         (
             click.argument("source"),
             click.option(
@@ -26,22 +26,12 @@ def job_options(command: Command) -> Command:
             click.option("--topology", type=click.Choice(["mesh", "pipeline"]), default="mesh", show_default=True),
             click.option("--destination", help="Folder below each node's data directory; the source's by default."),
             click.option("--name", help="For lists and pages."),
-            click.option("--shard-size", type=Size(), help="Such as 64MiB; chosen by the payload's size."),
-            click.option("--gcs-slots", type=int, help="Reads from the bucket at once."),
-            click.option("--upload-slots", type=int, help="Uploads at once of a node, if less than its own."),
-            click.option("--download-slots", type=int, help="Downloads at once of a node, if less than its own."),
-            click.option("--priority", type=int, help="A higher one goes first."),
+            *MOVING,
             click.option("--quorum", type=float, help="Part of the nodes with which it is ready, such as 0.99."),
-            click.option(
-                "--own-zone/--any-zone",
-                default=None,
-                help="Whether nodes take from their own zone what it has (default), or from anywhere.",
-            ),
+            OWN_ZONE,
             click.option("--bucket-budget", help="It fails rather than read more of the bucket: 150GB, or 1.2x."),
-        )
-    ):
-        command = option(command)
-    return command
+        ),
+    )
 
 
 @click.command()

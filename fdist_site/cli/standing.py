@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from fdist_site.cli import output
-from fdist_site.cli.context import Duration, Selector, Settings, Size, json_option, pass_settings
+from fdist_site.cli.context import Duration, Selector, Settings, json_option, pass_settings
+from fdist_site.cli.options import MOVING, OWN_ZONE, Command, with_options
 from transfers.client import Standing, StandingNode
 from transfers.words import count, size_text
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 SHOWN_NODES = 20
 
 
@@ -30,7 +29,8 @@ name_argument = click.argument("name", shell_complete=complete_name)
 
 def options_of(command: Command) -> Command:
     """What can be said when one is made and changed later."""
-    for option in reversed(
+    return with_options(
+        command,
         (
             click.option(
                 "--nodes", type=Selector(), help="all, gpu-01,gpu-02 or model=llama,kind=h100.", metavar="NODES"
@@ -51,21 +51,11 @@ def options_of(command: Command) -> Command:
             ),
             click.option("--marker", help="Object of the prefix whose new generation says that an upload is whole."),
             click.option("--topology", type=click.Choice(["mesh", "pipeline"]), help="Of each version's job."),
-            click.option("--shard-size", type=Size(), help="Such as 64MiB; chosen by the payload's size."),
-            click.option("--gcs-slots", type=int, help="Reads from the bucket at once."),
-            click.option("--upload-slots", type=int, help="Uploads at once of a node, if less than its own."),
-            click.option("--download-slots", type=int, help="Downloads at once of a node, if less than its own."),
-            click.option("--priority", type=int, help="A higher one goes first."),
-            click.option(
-                "--own-zone/--any-zone",
-                default=None,
-                help="Whether nodes take from their own zone what it has (default), or from anywhere.",
-            ),
+            *MOVING,
+            OWN_ZONE,
             click.option("--bucket-budget", help="A version fails rather than read more of the bucket: 1.2x."),
-        )
-    ):
-        command = option(command)
-    return command
+        ),
+    )
 
 
 def _fields(options: dict[str, Any]) -> dict[str, Any]:

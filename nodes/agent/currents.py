@@ -56,9 +56,8 @@ class CurrentLinks:
         with self._lock:
             if not self.due:
                 return
-            self._next_at = (
-                time.monotonic() + LOOK_AFTER
-            )  # before it is looked: what comes meanwhile makes it due again
+            # Before it is looked: what comes meanwhile makes it due again.
+            self._next_at = time.monotonic() + LOOK_AFTER
             try:
                 wanted = self._scheduler.currents()
             except redis.RedisError as error:

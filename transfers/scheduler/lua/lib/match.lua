@@ -88,8 +88,9 @@ local function seek_abroad(j, i, relaxed)
   return nil
 end
 
--- A (shard, source, how) for node i among the idle sources, of its own zone where the job keeps to it. Normal nodes read from normal ones and slow from slow, but for a shard that no
--- normal node has, and for a few trials. relaxed: any source will do, for who waited long.
+-- A (shard, source, how) for node i among the idle sources, of its own zone where the job keeps to it. Normal nodes read
+-- from normal ones and slow from slow, but for a shard that no normal node has, and for a few trials. relaxed: any source
+-- will do, for who waited long.
 local function find_near_peer(j, i, n, relaxed)
   local first, second = 'normal', 'slow'
   local slow = is_slow(n)
