@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+import math
 import threading
 import time
 from collections.abc import Container, Sequence
@@ -150,6 +151,10 @@ class LocalJob:
         with self._changed:
             if self.stage is not Stage.GONE:
                 self.stage = Stage.OPEN if self.prepared else Stage.WANTED
+
+    def forget_end(self) -> None:
+        """Open it as soon as the scheduler counts it as open, however lately it ended here."""
+        self.ended_at = -math.inf
 
     def add_late(self, shard: int, crc: int) -> None:
         with self._changed:

@@ -126,6 +126,8 @@ class Keeper:
                 damaged = before - job.store.verified
             level = logging.WARNING if damaged else logging.INFO
             self._say(level, "job verified", job, shards=len(chosen), damaged=sorted(damaged))
+            if shards is None:
+                job.forget_end()  # others may miss what is here, and the scheduler does not know of it any more
             if damaged:
                 job.reopen()
                 # What a node holds can only grow under one epoch; a new one starts from what it announces.

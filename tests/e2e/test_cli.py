@@ -104,6 +104,8 @@ def test_a_job_holds_when_nodes_are_killed_slowed_and_damaged(stage: Stage, cli:
     assert not stage.fleet.group.processes[victim["kill"]].running()
     log = (stage.fleet.root / "logs" / f"{victim['corrupt']}.log").read_text()
     assert "damaged on purpose" in log
+    (last, *_) = stage.fleet.api("GET", f"transfers/?job={told['job']}&node={victim['corrupt']}")["results"]
+    assert last["source"] in names, "what was damaged comes from a node that has it, and not from the bucket"
     destination = str(stage.fleet.job(told["job"])["destination"])
     stage.assert_right([name for name in names if name != victim["kill"]], destination)
 

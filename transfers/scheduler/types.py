@@ -92,6 +92,9 @@ class HeartbeatReply:
     currents: str = ""
 
 
+AWAIT_MS = 5_000  # nodes register again within two heartbeats of a loss, and announce then what they hold
+
+
 @dataclass(frozen=True)
 class JobSpec:
     """A job as the scheduler needs it.
@@ -101,6 +104,7 @@ class JobSpec:
     upload_slots, download_slots: caps per node for this job; None means the node's own. quorum: share of the nodes with
     which it is reported ready. gcs_budget: bytes that may leave the bucket, 0 for no limit; beyond it the job fails.
     own_zone: whether nodes of a mesh take from their own zone (their label "zone") what it has.
+    await_ms: so long the bucket is not read for a shard whose digest is known, while some node has not told what it holds.
     """
 
     job: str
@@ -119,6 +123,7 @@ class JobSpec:
     quorum: float = 1.0
     gcs_budget: int = 0
     own_zone: bool = False
+    await_ms: int = AWAIT_MS
 
 
 @dataclass(frozen=True)

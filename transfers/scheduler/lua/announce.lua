@@ -2,7 +2,7 @@
 --
 -- ARGV  now, seed, job, node, epoch, held as JSON {shard: crc32c}
 -- Reply {shards counted, rejected shards as JSON}; {-1} unknown node or epoch; {-2} no such job or not enrolled
--- Cost  O(shards announced)
+-- Cost  O(shards announced), and for the last node that a job awaits O(shards)
 --
 -- Promises: a shard whose digest disagrees with the recorded one is not counted. A digest that nobody recorded is taken
 -- over: after a loss of Redis the nodes are the truth, and whole files are still checked against the bucket's checksum.
@@ -43,6 +43,9 @@ if state ~= 'done' then
   end
   set_member(j, i, 'ready')
   set_parked(i, load_node(i).wants)
+end
+if await_over(j) then
+  bucket_changed(j.id)
 end
 if j.started == 0 then
   change_job(j, 'started', NOW)

@@ -3,6 +3,9 @@
 -- ARGV  now, seed, spec as JSON (JobSpec's fields), plan (opaque), digests as JSON {shard: crc32c}
 -- Reply 1 when it was made, 0 when it was there
 -- Cost  O(shards)
+--
+-- Promises: a shard whose digest is known is not read from the bucket before every node has said what it holds, or
+-- `await_ms` have passed: somebody had it, and may be about to say so.
 
 coordinator_only()
 local spec = cjson.decode(ARGV[3])
@@ -20,17 +23,25 @@ end
 call('HSET', job, 'state', 'running', 'order', order, 'gcs_used', 0, 'held', 0, 'done', 0, 'failed', 0, 'gone', 0, 'nodes', 0,
   'bytes_gcs', 0, 'bytes_peer', 0, 'created', NOW, 'reason', '')
 call('SET', job .. ':plan', ARGV[4])
+local digests = cjson.decode(ARGV[5])
 local last = spec.shard_count - 1
 for s = 0, last, 500 do
   local row = {}
   for k = s, math.min(s + 499, last) do
-    row[#row + 1] = k
-    row[#row + 1] = k
+    if not digests[tostring(k)] then
+      row[#row + 1] = k
+      row[#row + 1] = k
+    end
   end
-  call('ZADD', job .. ':fresh', unpack(row))
+  if #row > 0 then
+    call('ZADD', job .. ':fresh', unpack(row))
+  end
 end
-for s, crc in pairs(cjson.decode(ARGV[5])) do
+for s, crc in pairs(digests) do
   call('HSET', job .. ':digest', s, crc)
+end
+if next(digests) then
+  call('HSET', job, 'awaits', NOW + spec.await_ms)
 end
 call('ZADD', P .. 'jobs', order, spec.job)
 event('job_created', 'job', spec.job)

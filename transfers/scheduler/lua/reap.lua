@@ -62,6 +62,9 @@ because = 'tick'
 for _, job_id in ipairs(call('ZRANGE', P .. 'jobs', 0, JOBS_A_CALL - 1)) do
   local j = load_job(job_id)
   if is_open(j) then
+    if await_over(j) then
+      bucket_changed(j.id)
+    end
     local relaxed_after = patience(j)
     for _, i in ipairs(some_parked(j, PARKED_A_CALL)) do
       local n = load_node(i)

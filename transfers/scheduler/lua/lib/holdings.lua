@@ -45,6 +45,19 @@ end
 
 function has_copy(j, s) return call('ZSCORE', j.key .. ':rarity', s) ~= false end
 
+-- A job that is known again awaits what its nodes hold. When all have told, or it is too late, the bucket has to give what
+-- nobody holds. Gives whether that is now. O(shards) then.
+function await_over(j)
+  if j.awaits == 0 or NOW < j.awaits and j.heard + j.done + j.failed + j.gone < j.nodes then
+    return false
+  end
+  change_job(j, 'awaits', 0)
+  for _, s in ipairs(call('HKEYS', j.key .. ':digest')) do
+    fresh_if_lost(j, tonumber(s))
+  end
+  return true
+end
+
 -- A shard that has no live copy and no reader goes back to those the bucket must give.
 function fresh_if_lost(j, s)
   if not has_copy(j, s) and call('HEXISTS', j.key .. ':reading', s) == 0 then

@@ -11,7 +11,7 @@ local JOBS_TRIED = 16 -- jobs of a node looked at, highest priority first
 local NUMBERS = { 'shard_count', 'shard_size', 'size', 'gcs_slots', 'gcs_used', 'gcs_flight', 'gcs_budget', 'lease_ms', 'pace',
   'gcs_pace', 'avoids', 'upload_slots', 'download_slots', 'held', 'bytes_gcs', 'bytes_peer', 'moving', 'assigned', 'attempts',
   'nodes', 'done', 'failed', 'gone', 'quorum', 'ready', 'started', 'chain_end', 'reorder', 'priority', 'max_disputes',
-  'wasted', 'own_zone' }
+  'wasted', 'own_zone', 'heard', 'awaits' }
 local JOB_FIELDS = { 'state', 'topology', 'policy', 'order' }
 for k = 1, #NUMBERS do
   JOB_FIELDS[k + 4] = NUMBERS[k]
@@ -120,8 +120,8 @@ function member(j, i)
   return state
 end
 
--- The job counts those that are done, failed or gone. Gives what the member was before.
-local COUNTED = { done = 'done', failed = 'failed', gone = 'gone' }
+-- The job counts those that are ready (heard), done, failed or gone. Gives what the member was before.
+local COUNTED = { ready = 'heard', done = 'done', failed = 'failed', gone = 'gone' }
 function set_member(j, i, state)
   local before = member(j, i)
   if before == state then
@@ -129,11 +129,12 @@ function set_member(j, i, state)
   end
   call('HSET', j.key .. ':members', i, state)
   j.members[i] = state
-  if before and COUNTED[before] then
-    change_job(j, before, j[before] - 1)
+  local from, to = before and COUNTED[before], COUNTED[state]
+  if from then
+    change_job(j, from, j[from] - 1)
   end
-  if COUNTED[state] then
-    change_job(j, state, j[state] + 1)
+  if to then
+    change_job(j, to, j[to] + 1)
   end
   return before
 end
