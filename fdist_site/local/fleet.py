@@ -93,7 +93,8 @@ class LocalFleet:
         self._test_fleet = test_fleet
         self._database_url = database_url or f"sqlite:///{self.root / 'record.sqlite3'}"
         self._signing_key = secrets.token_urlsafe(32)
-        self.enrolment_key = f"fdk_{secrets.token_urlsafe(32)}{KEY_SEPARATOR}{Signer(self._signing_key).public_key}"
+        self.signer = Signer(self._signing_key)  # of plans; what the coordinator signs with
+        self.enrolment_key = f"fdk_{secrets.token_urlsafe(32)}{KEY_SEPARATOR}{self.signer.public_key}"
         self._bootstrap: subprocess.Popen[str] | None = None
         self.token = ""
         self.password = ""

@@ -104,7 +104,7 @@ class JobSpec:
     upload_slots, download_slots: caps per node for this job; None means the node's own. quorum: share of the nodes with
     which it is reported ready. gcs_budget: bytes that may leave the bucket, 0 for no limit; beyond it the job fails.
     own_zone: whether nodes of a mesh take from their own zone (their label "zone") what it has.
-    await_ms: so long the bucket is not read for a shard whose digest is known, while some node has not told what it holds.
+    await_ms: the bucket is not read for a shard whose digest is known so long as some node has not told what it has.
     """
 
     job: str

@@ -64,7 +64,8 @@ def _peak(root: Path, size: int) -> tuple[int, int]:
             handle.truncate(size)
         fleet.start_agents(*names)
         plan = json.dumps({"v": 1, "job": job, "destination": "sparse", "layout": layout.to_dict()})
-        fleet.scheduler.create_job(JobSpec(job, "mesh", layout.shard_count, layout.shard_size, size), plan)
+        spec = JobSpec(job, "mesh", layout.shard_count, layout.shard_size, size)
+        fleet.scheduler.create_job(spec, fleet.signer.sign(plan))
         fleet.scheduler.enrol(job, names)
         wanted = min(MOVED, size) / size * layout.shard_count
 
