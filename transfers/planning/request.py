@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from dataclasses import fields as fields_of
 from typing import Any
 
 from nodes.labels import parse_selector
 from transfers.dataplane.names import check_destination
 from transfers.errors import PlanError
+from transfers.planning import fields
 from transfers.planning.budget import Budget, parse_budget
 from transfers.planning.cutting import MAX_SHARD_SIZE, MIN_SHARD_SIZE
 from transfers.planning.source import parse_source
-from transfers.words import size_text
 
 TOPOLOGIES = ("mesh", "pipeline")
 POLICIES = ("rarest-first", "peers-first", "random", "sequential")
@@ -52,79 +53,34 @@ class JobRequest:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> JobRequest:
         """The request in plain values (None means not given); raises PlanError for the first field that is wrong."""
-        known = {item.name for item in fields(cls)}
+        known = {item.name for item in fields_of(cls)}
         if unknown := sorted(set(data) - known):
             raise PlanError(unknown[0], f'"{unknown[0]}" is no option of a job; known are {", ".join(sorted(known))}')
         given = {key: value for key, value in data.items() if value is not None}
-        source = _text(given, "source")
+        source = fields.text(given, "source")
         if not source:
             raise PlanError("source", "a job needs a source, such as gs://bucket/prefix/")
         parse_source(source)
-        name = _text(given, "name")
+        name = fields.text(given, "name")
         if len(name) > MAX_NAME:
             raise PlanError("name", f"a job's name has at most {MAX_NAME} characters, this one has {len(name)}")
-        shard_size = _whole(given, "shard_size", None, MIN_SHARD_SIZE, MAX_SHARD_SIZE, " bytes")
+        shard_size = fields.whole_or_none(given, "shard_size", MIN_SHARD_SIZE, MAX_SHARD_SIZE, " bytes")
         return cls(
             source=source,
             name=name,
-            topology=_choice(given, "topology", TOPOLOGIES),
+            topology=fields.choice(given, "topology", TOPOLOGIES),
             nodes=_selector(given.get("nodes")),
             destination=_destination(given),
             shard_size=shard_size,
-            gcs_slots=_whole(given, "gcs_slots", DEFAULT_GCS_SLOTS, 1, MAX_SLOTS) or DEFAULT_GCS_SLOTS,
-            upload_slots=_whole(given, "upload_slots", None, 1, MAX_SLOTS),
-            download_slots=_whole(given, "download_slots", None, 1, MAX_SLOTS),
-            priority=_whole(given, "priority", 0, -MAX_PRIORITY, MAX_PRIORITY) or 0,
-            policy=_choice(given, "policy", POLICIES),
-            quorum=_quorum(given.get("quorum", 1.0)),
-            own_zone=_flag(given, "own_zone", default=True),
+            gcs_slots=fields.whole(given, "gcs_slots", DEFAULT_GCS_SLOTS, 1, MAX_SLOTS),
+            upload_slots=fields.whole_or_none(given, "upload_slots", 1, MAX_SLOTS),
+            download_slots=fields.whole_or_none(given, "download_slots", 1, MAX_SLOTS),
+            priority=fields.whole(given, "priority", 0, -MAX_PRIORITY, MAX_PRIORITY),
+            policy=fields.choice(given, "policy", POLICIES),
+            quorum=fields.part(given, "quorum"),
+            own_zone=fields.flag(given, "own_zone", default=True),
             bucket_budget=parse_budget(given.get("bucket_budget")),
         )
-
-
-def _text(given: Mapping[str, Any], field_name: str) -> str:
-    value = given.get(field_name, "")
-    if not isinstance(value, str):
-        raise PlanError(field_name, f"{field_name} is text, and {value!r} is not")
-    if "\0" in value:
-        raise PlanError(field_name, f"{field_name} has a NUL character in it")
-    return value.strip()
-
-
-def _choice(given: Mapping[str, Any], field_name: str, choices: Sequence[str]) -> str:
-    """One of the choices, the first of which is taken where nothing is given."""
-    value = _text(given, field_name) or choices[0]
-    if value not in choices:
-        known = f"{', '.join(choices[:-1])} or {choices[-1]}"
-        raise PlanError(field_name, f'"{value}" is no {field_name}: choose {known}')
-    return value
-
-
-def _flag(given: Mapping[str, Any], field_name: str, *, default: bool) -> bool:
-    value = given.get(field_name, default)
-    if not isinstance(value, bool):
-        raise PlanError(field_name, f"{field_name} is true or false, and {value!r} is not")
-    return value
-
-
-def _quorum(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-        raise PlanError("quorum", f"quorum is the part of the nodes, above 0 and at most 1, and {value!r} is not")
-    return float(value)
-
-
-def _whole(
-    given: Mapping[str, Any], field_name: str, default: int | None, least: int, most: int, unit: str = ""
-) -> int | None:
-    value = given.get(field_name, default)
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise PlanError(field_name, f"{field_name} is a whole number{unit and f' of{unit}'}, and {value!r} is not")
-    if not least <= value <= most:
-        bounds = f"{size_text(least)} and {size_text(most)}" if unit else f"{least:,} and {most:,}"
-        raise PlanError(field_name, f"{field_name} is {value:,}{unit} and must be between {bounds}")
-    return value
 
 
 def _selector(value: Any) -> dict[str, Any]:
@@ -137,6 +93,6 @@ def _selector(value: Any) -> dict[str, Any]:
 def _destination(given: Mapping[str, Any]) -> str | None:
     if "destination" not in given:
         return None
-    destination = _text(given, "destination").rstrip("/")
+    destination = fields.text(given, "destination").rstrip("/")
     check_destination(destination)
     return destination

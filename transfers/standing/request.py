@@ -10,7 +10,7 @@ from typing import Any
 from transfers.dataplane.current import LINK, VERSIONS
 from transfers.dataplane.names import check_destination, check_name
 from transfers.errors import PlanError
-from transfers.planning import JobRequest, parse_source
+from transfers.planning import JobRequest, fields, parse_source
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 MAX_DESTINATION = 1000
@@ -79,35 +79,17 @@ class StandingRequest:
             source=job.source,
             nodes=job.nodes,
             destination=destination,
-            share=_share(given.get("share", 1.0)),
-            versions_kept=_whole(given, "versions_kept", 2, 1, MAX_KEPT),
-            check_seconds=_whole(given, "check_seconds", 60, 1, LONGEST),
-            settle_seconds=_whole(given, "settle_seconds", 60, 0, LONGEST),
+            share=fields.part(given, "share"),
+            versions_kept=fields.whole(given, "versions_kept", 2, 1, MAX_KEPT),
+            check_seconds=fields.whole(given, "check_seconds", 60, 1, LONGEST),
+            settle_seconds=fields.whole(given, "settle_seconds", 60, 0, LONGEST),
             marker=marker,
             options={key: given[key] for key in JOB_OPTIONS if key in given},
         )
 
 
-def _share(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-        raise PlanError("share", f"share is the part of the nodes, above 0 and at most 1, and {value!r} is not")
-    return float(value)
-
-
-def _whole(given: Mapping[str, Any], name: str, default: int, least: int, most: int) -> int:
-    value = given.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise PlanError(name, f"{name} is a whole number, and {value!r} is not")
-    if not least <= value <= most:
-        raise PlanError(name, f"{name} is {value:,} and must be between {least:,} and {most:,}")
-    return value
-
-
 def _marker(given: Mapping[str, Any], kind: str) -> str:
-    value = given.get("marker", "")
-    if not isinstance(value, str):
-        raise PlanError("marker", f"marker is an object's name, and {value!r} is not")
-    marker = value.strip()
+    marker = fields.text(given, "marker")
     if not marker:
         return ""
     if kind != "prefix":
