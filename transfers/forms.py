@@ -1,4 +1,5 @@
-"""The form of a new job. It knows how options are written by hand; what they mean is checked by planning."""
+"""The form of a new job, and what it has in common with others. It knows how options are written by hand; what they
+mean is checked by planning."""
 
 from __future__ import annotations
 
@@ -34,13 +35,15 @@ class SizeField(forms.CharField):
             raise ValidationError(str(error)) from None
 
 
-class JobForm(forms.Form):
+class DistributionForm(forms.Form):
+    """What the forms of a job and of a standing distribution both ask. advanced: fields that stand below the others."""
+
+    advanced: tuple[str, ...] = ()
     source = forms.CharField(
         max_length=1100,
         help_text="An object, a prefix that ends with /, or a manifest that ends with .fdist.json",
         error_messages={"required": "a job needs a source, such as gs://bucket/prefix/"},
     )
-    name = forms.CharField(max_length=MAX_NAME, required=False, help_text="By which people find it")
     topology = forms.ChoiceField(choices=TOPOLOGIES, initial=Topology.MESH, widget=forms.RadioSelect)
     who = forms.ChoiceField(label="Nodes", choices=WHO, initial="all", widget=forms.RadioSelect)
     labels = forms.CharField(required=False, help_text="Every one of them, such as zone=a,kind=h100")
@@ -68,14 +71,6 @@ class JobForm(forms.Form):
         max_length=40,
         help_text="The job stops rather than pass it: 1.2x the payload, or 150GB; no limit unless given",
     )
-    quorum = forms.FloatField(
-        label="Ready at, % of the nodes",
-        required=False,
-        initial=100,
-        min_value=0.1,
-        max_value=100,
-        help_text="The others still get it then",
-    )
     any_zone = forms.BooleanField(
         label="Take from any zone",
         required=False,
@@ -90,19 +85,6 @@ class JobForm(forms.Form):
     priority = forms.IntegerField(
         initial=0, required=False, min_value=-MAX_PRIORITY, max_value=MAX_PRIORITY, help_text="A higher one goes first"
     )
-    key = forms.UUIDField(widget=forms.HiddenInput, initial=uuid.uuid4, help_text="sent twice, it makes one job")
-
-    advanced = (
-        "shard_size",
-        "gcs_slots",
-        "upload_slots",
-        "download_slots",
-        "bucket_budget",
-        "quorum",
-        "any_zone",
-        "policy",
-        "priority",
-    )
 
     def __init__(self, data: Any = None, initial: dict[str, Any] | None = None) -> None:
         super().__init__(data, initial=initial, label_suffix="")
@@ -112,7 +94,6 @@ class JobForm(forms.Form):
             field.widget.attrs |= {"aria-describedby": " ".join([*said, f"{name}-error"])}
             if wrong:
                 field.widget.attrs["aria-invalid"] = "true"
-        self.fields["source"].widget.attrs |= {"autocomplete": "off", "spellcheck": "false", "autofocus": True}
 
     def clean(self) -> dict[str, Any]:
         values: dict[str, Any] = super().clean() or self.cleaned_data
@@ -136,18 +117,6 @@ class JobForm(forms.Form):
             return {"names": names}
         return {"all": True}
 
-    def request(self) -> dict[str, Any]:
-        """What planning takes; of a valid form."""
-        values = self.cleaned_data
-        named = ("source", "name", "topology", "nodes", "shard_size", "gcs_slots", "upload_slots", "download_slots")
-        request = {name: values[name] for name in named} | {"priority": values["priority"] or 0}
-        request |= {name: values[name] for name in ("destination", "bucket_budget", "policy") if values[name]}
-        if values["quorum"] is not None:
-            request["quorum"] = values["quorum"] / 100
-        if values["any_zone"]:
-            request["own_zone"] = False
-        return request
-
     def refuse(self, field: str, message: str) -> None:
         """Puts what planning said beside the field that it names."""
         if field == "nodes":
@@ -164,3 +133,40 @@ class JobForm(forms.Form):
         return (
             any(name in self.errors or name in self.changed_data for name in self.advanced) if self.is_bound else False
         )
+
+
+class JobForm(DistributionForm):
+    name = forms.CharField(max_length=MAX_NAME, required=False, help_text="By which people find it")
+    quorum = forms.FloatField(
+        label="Ready at, % of the nodes",
+        required=False,
+        initial=100,
+        min_value=0.1,
+        max_value=100,
+        help_text="The others still get it then",
+    )
+    key = forms.UUIDField(widget=forms.HiddenInput, initial=uuid.uuid4, help_text="sent twice, it makes one job")
+
+    advanced = (
+        "shard_size",
+        "gcs_slots",
+        "upload_slots",
+        "download_slots",
+        "bucket_budget",
+        "quorum",
+        "any_zone",
+        "policy",
+        "priority",
+    )
+
+    def request(self) -> dict[str, Any]:
+        """What planning takes; of a valid form."""
+        values = self.cleaned_data
+        named = ("source", "name", "topology", "nodes", "shard_size", "gcs_slots", "upload_slots", "download_slots")
+        request = {name: values[name] for name in named} | {"priority": values["priority"] or 0}
+        request |= {name: values[name] for name in ("destination", "bucket_budget", "policy") if values[name]}
+        if values["quorum"] is not None:
+            request["quorum"] = values["quorum"] / 100
+        if values["any_zone"]:
+            request["own_zone"] = False
+        return request

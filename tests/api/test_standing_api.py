@@ -11,50 +11,23 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from fdist_site.local.gcs_server import GcsServer
-from tests.coordinator.standing_stage import LABELS, Stage
-from tests.site_fixtures import Fleet, client_of
-from transfers.links import Links
+from tests.api.conftest import STANDING as URL
+from tests.api.conftest import asked
+from tests.coordinator.standing_stage import BOTH, LABELS, Stage
+from tests.site_fixtures import client_of
 from transfers.models import Job, Standing
 
 pytestmark = pytest.mark.django_db
-NODES = ("gpu-01", "gpu-02")
-URL = "/api/v1/standing/"
 
 
 @pytest.fixture
-def stage(fleet: Fleet, links: Links, gcs: GcsServer) -> Any:
-    found = Stage(fleet, links, gcs)
-    found.put("one")
-    found.nodes(*NODES)
-    yield found
-    found.keeper._listers.shutdown()
-
-
-def body(stage: Stage, **fields: Any) -> dict[str, Any]:
-    return {
-        "name": "llama",
-        "source": stage.source,
-        "nodes": {"labels": LABELS},
-        "settle_seconds": 0,
-        "check_seconds": 3600,
-        **fields,
-    }
-
-
-@pytest.fixture
-def llama(stage: Stage, api: APIClient) -> str:
-    """Version 2 is in use on both nodes; gives its address."""
-    assert api.post(URL, body(stage), format="json").status_code == 201
-    stage.rounds()
-    stage.put("two")
-    api.post(f"{URL}llama/check/")
-    stage.rounds(4)
-    return f"{URL}llama/"
+def stage(stage: Stage) -> Stage:
+    stage.nodes(*BOTH)
+    return stage
 
 
 def test_one_is_made_and_read(stage: Stage, api: APIClient) -> None:
-    answer = api.post(URL, body(stage, topology="pipeline", share=0.9, marker=""), format="json")
+    answer = api.post(URL, asked(stage, topology="pipeline", share=0.9, marker=""), format="json")
     assert answer.status_code == 201 and answer["Location"].endswith("/api/v1/standing/llama/")
     row = answer.json()
     assert row["state"] == "waiting" and row["current_version"] is None and row["newest_version"] == 0
@@ -77,7 +50,7 @@ def test_its_figures_versions_nodes_and_events_can_be_read(stage: Stage, api: AP
     ]
     assert versions[0]["job"] == row["current_job"]
     nodes = api.get(f"{llama}nodes/").json()["results"]
-    assert [(n["node"], n["version"], n["behind"]) for n in nodes] == [(name, 2, False) for name in NODES]
+    assert [(n["node"], n["version"], n["behind"]) for n in nodes] == [(name, 2, False) for name in BOTH]
     events = api.get(f"{llama}events/").json()["results"]
     assert [e["kind"] for e in events if e["version"] == 2] == ["started", "switched", "reached"]
     assert api.get(f"{llama}events/?after={events[-1]['id']}").json()["results"] == []
@@ -148,7 +121,7 @@ def test_it_is_paused_and_changed(stage: Stage, api: APIClient, llama: str) -> N
     ],
 )
 def test_a_problem_names_its_field(stage: Stage, api: APIClient, fields: dict[str, Any], field: str) -> None:
-    answer = api.post(URL, body(stage, **fields), format="json")
+    answer = api.post(URL, asked(stage, **fields), format="json")
     assert answer.status_code == 400, answer.content
     assert answer["Content-Type"] == "application/problem+json"
     assert answer.json()["errors"][0]["field"] == field
@@ -176,7 +149,7 @@ def test_groups_may_what_their_names_say(stage: Stage, viewer: AbstractUser, lla
         assert client.get(f"{llama}{path}").status_code == 200
     for path in ("pause/", "rollback/", "check/"):
         assert client.post(f"{llama}{path}").status_code == 403
-    assert client.post(URL, body(stage), format="json").status_code == 403
+    assert client.post(URL, asked(stage), format="json").status_code == 403
     viewer.groups.set([Group.objects.get(name="operator")])
     client = client_of(type(viewer).objects.get(pk=viewer.pk))
     assert client.post(f"{llama}pause/").status_code == 200
@@ -194,46 +167,6 @@ def test_groups_may_what_their_names_say(stage: Stage, viewer: AbstractUser, lla
 def browser(client: Client, admin: AbstractUser) -> Client:
     client.force_login(admin)
     return client
-
-
-def test_its_pages_say_what_is_so(browser: Client, stage: Stage, llama: str) -> None:
-    stage.nodes("gpu-03")
-    stage.coordinate()
-    page = browser.get("/standing/llama/").content.decode()
-    for text in ("switching", "model=llama", f"{stage.prefix}/current", "gpu-03", "behind", "version 2", "is in use"):
-        assert text in page, text
-    part = browser.get("/standing/llama/?part=1").content.decode()
-    assert "<html" not in part and 'data-state="switching"' in part
-    assert "gpu-01" not in browser.get("/standing/llama/?part=1&node=-03").content.decode()
-    for address in ("/", "/standing/"):
-        assert 'href="/standing/llama/"' in browser.get(address).content.decode()
-    job = Standing.objects.get(name="llama").versions.get(number=2).job
-    assert 'version 2 of <a href="/standing/llama/">' in browser.get(job.get_absolute_url()).content.decode()
-    assert browser.get("/standing/none/").status_code == 404
-
-
-def test_its_buttons_act(browser: Client, stage: Stage, llama: str) -> None:
-    def press(act: str, **form: object) -> str:
-        answer = browser.post(f"/standing/llama/{act}/", form, follow=True)
-        assert answer.status_code == 200
-        return answer.content.decode()
-
-    assert "Rolled back: versions up to 2" in press("rollback", version=1)
-    assert "Rolled back" not in press("resume")
-    assert "Paused: there is no new version" in press("pause")
-    assert "is paused already" in press("pause")
-    assert "do not keep a version 9" in press("rollback", version=9)
-    assert "Nothing stands yet" in press("purge")
-    assert {entry.get_change_message() for entry in LogEntry.objects.all()} >= {"Rolled back.", "Resumed.", "Paused."}
-
-
-def test_pages_are_for_those_who_may_see_them(client: Client, viewer: AbstractUser, stage: Stage, llama: str) -> None:
-    client.force_login(viewer)
-    assert client.get("/standing/").status_code == 403
-    viewer.groups.set([Group.objects.get(name="viewer")])
-    page = client.get("/standing/llama/").content.decode()
-    assert "gpu-01" in page and "Pause" not in page and "End, remove copies" not in page
-    assert client.post("/standing/llama/pause/").status_code == 403
 
 
 def test_the_admin_shows_and_steers_it(browser: Client, stage: Stage, llama: str) -> None:

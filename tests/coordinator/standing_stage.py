@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+import pytest
 
 from fdist_site.local.gcs_server import GcsServer
 from nodes import inventory
@@ -20,6 +22,7 @@ from transfers.scheduler.types import Heartbeat
 from transfers.standing import acts
 
 LABELS = {"model": "llama"}
+BOTH = ("gpu-01", "gpu-02")
 _numbers = itertools.count(1)
 
 
@@ -114,6 +117,11 @@ class Stage:
             self.act()
         self.coordinate()
 
+    def newer(self, text: str = "two") -> None:
+        """A new generation, at which the next round looks."""
+        self.put(text)
+        self.look()
+
     def look(self) -> None:
         """Has the source looked at in the next round."""
         acts.check(self.standing())
@@ -168,3 +176,22 @@ class Stage:
 
     def kinds(self) -> list[str]:
         return list(StandingEvent.objects.filter(standing__name=self.prefix).values_list("kind", flat=True))
+
+
+@pytest.fixture
+def stage(fleet: Fleet, links: Links, gcs: GcsServer) -> Iterator[Stage]:
+    """With a source, and no node yet."""
+    found = Stage(fleet, links, gcs)
+    found.put("one")
+    yield found
+    found.keeper._listers.shutdown()
+
+
+@pytest.fixture
+def running(stage: Stage) -> Stage:
+    """Version 1 is on both nodes and in use."""
+    stage.nodes(*BOTH)
+    stage.create()
+    stage.rounds()
+    assert stage.uses() == dict.fromkeys(BOTH, 1)
+    return stage

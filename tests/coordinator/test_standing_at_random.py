@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
 
-from fdist_site.local.gcs_server import GcsServer
 from tests.coordinator.standing_stage import LABELS, Stage
-from tests.site_fixtures import Fleet
 from transfers.errors import FdistError
-from transfers.links import Links
 from transfers.models import Standing
 from transfers.standing import acts
 
@@ -21,14 +17,6 @@ NAMES = [f"gpu-{number:02d}" for number in range(5)]
 OTHER = {"model": "qwen"}
 TURNS = 40
 SETTLING = 14
-
-
-@pytest.fixture
-def stage(fleet: Fleet, links: Links, gcs: GcsServer) -> Iterator[Stage]:
-    found = Stage(fleet, links, gcs)
-    found.put("first")
-    yield found
-    found.keeper._listers.shutdown()
 
 
 class Story:
@@ -52,8 +40,7 @@ class Story:
 
     def put(self) -> None:
         self.puts += 1
-        self.stage.put(f"text {self.puts}")
-        self.stage.look()
+        self.stage.newer(f"text {self.puts}")
 
     def join(self) -> None:
         name = self.random.choice(NAMES)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
-from django.db.models import BooleanField, Case, Model, Q, QuerySet, Value, When
+from django.db.models import Model, QuerySet, Value
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -35,8 +35,7 @@ from transfers.api.standing_serializers import (
 from transfers.audit import note
 from transfers.models import Standing, StandingEvent, StandingNode, StandingVersion
 from transfers.standing import acts
-from transfers.standing.fleet import UP
-from transfers.standing.report import versions_with_figures, with_figures
+from transfers.standing.report import nodes_of, versions_with_figures, with_figures
 
 Row = TypeVar("Row", bound=Model)
 CHANGE = [needs("transfers.change_standing")]
@@ -190,22 +189,6 @@ class StandingNodes(PartsOfStanding[StandingNode]):
 
     def rows(self, standing: Standing, rows: QuerySet[Any]) -> QuerySet[Any]:
         return nodes_of(standing)
-
-
-def nodes_of(standing: Standing) -> QuerySet[Any]:
-    """Its nodes, and whether each is behind: up, and not using the current version."""
-    using = Q(uses=standing.wanted_id) if standing.wanted_id else ~Q(pk=None)
-    return (
-        StandingNode.objects.filter(standing=standing)
-        .select_related("node", "uses")
-        .annotate(
-            behind=Case(
-                When(~Q(node__state__in=UP) | Q(leaving=True) | using, then=False),
-                default=True,
-                output_field=BooleanField(),
-            )
-        )
-    )
 
 
 class StandingEvents(PartsOfStanding[StandingEvent]):

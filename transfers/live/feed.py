@@ -1,9 +1,10 @@
-"""A stream of server-sent events about one job or about the fleet, for pages and for the API."""
+"""A stream of server-sent events about one thing, for pages and for the API."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator, Iterator
 
 from django.db import connection
@@ -21,9 +22,9 @@ RETRY_MS = 2000
 async def stream(links: Links, about: About, *, after: int | None = None, brief: bool = False) -> AsyncIterator[str]:
     """Messages: "start" with everything, "update" with what changed, "happened" for each event of the record, "end".
 
-    about: a job's id, a node's name, or None for the whole fleet. after: the last event that the reader saw; those
-    since are told first. A reader that gives none gets those from now on. brief: without what only a picture of
-    everything needs.
+    about: a job's id, a node's name, standing distributions, or None for the whole fleet. after: the last event that
+    the reader saw; those since are told first. A reader that gives none gets those from now on. brief: without what
+    only a picture of everything needs.
     """
     hub = hub_of(links)
     listener = hub.join(about, brief)
@@ -52,7 +53,7 @@ async def stream(links: Links, about: About, *, after: int | None = None, brief:
 
 
 async def _missed(links: Links, about: About, listener: Listener, after: int | None) -> AsyncIterator[str]:
-    if after is None or after >= listener.position or isinstance(about, str):
+    if after is None or after >= listener.position or not (about is None or isinstance(about, uuid.UUID)):
         return
     pages = events_between(links.cell, about, after, listener.position)
     while (page := await asyncio.to_thread(_take, pages)) is not None:

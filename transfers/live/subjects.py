@@ -1,4 +1,5 @@
-"""What a stream can be about: a job, a node, or the fleet. Each keeps what it sent last, and tells what changed."""
+"""What a stream can be about: a job, a node, the fleet, standing distributions. Each keeps what it sent last, and tells
+what changed."""
 
 from __future__ import annotations
 
@@ -13,12 +14,13 @@ from transfers.live.fleet_delta import FleetWriter
 from transfers.live.node import read_node
 from transfers.live.picture import read_picture
 from transfers.live.readings import Readings
+from transfers.live.standing import EveryStanding, OneStanding, changed, message_of, read_standing, read_standings
 from transfers.models import Job
 
 SETTLED_SECONDS = 1.0  # the recorder writes a job's last events within this time after its end
 
 
-About = uuid.UUID | str | None  # a job's id, a node's name, or the whole fleet
+About = uuid.UUID | str | OneStanding | EveryStanding | None  # a job's id, a node's name; None is the whole fleet
 
 
 class Gone(Exception):
@@ -131,7 +133,53 @@ class NodeSubject:
         return bool(self._last)
 
 
+class StandingSubject:
+    bulky: tuple[str, ...] = ()
+    ended = False  # but for its end, which is the stream's
+
+    def __init__(self, about: OneStanding) -> None:
+        self._about = about
+        self._last: dict[str, Any] = {}
+
+    def update(self, links: Links, readings: Readings) -> dict[str, Any]:
+        context = read_standing(links.cell, self._about)
+        if context is None:
+            raise Gone
+        before, self._last = self._last, message_of(context)
+        return changed(self._last, before, "parts")
+
+    def whole(self) -> dict[str, Any]:
+        return self._last
+
+    @property
+    def seen(self) -> bool:
+        return bool(self._last)
+
+
+class StandingsSubject:
+    bulky: tuple[str, ...] = ()
+    ended = False
+
+    def __init__(self) -> None:
+        self._last: dict[str, Any] = {}
+
+    def update(self, links: Links, readings: Readings) -> dict[str, Any]:
+        before, self._last = self._last, read_standings(links.cell)
+        return changed(self._last, before, "rows")
+
+    def whole(self) -> dict[str, Any]:
+        return self._last
+
+    @property
+    def seen(self) -> bool:
+        return bool(self._last)
+
+
 def subject_of(about: About) -> Subject:
     if about is None:
         return FleetSubject()
+    if isinstance(about, EveryStanding):
+        return StandingsSubject()
+    if isinstance(about, OneStanding):
+        return StandingSubject(about)
     return NodeSubject(about) if isinstance(about, str) else JobSubject(about)

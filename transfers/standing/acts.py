@@ -36,9 +36,7 @@ def create(data: Mapping[str, Any], user: User | AnonymousUser | None = None, li
     Raises PlanError that names the field, SourceBusy when the bucket cannot be asked.
     """
     links = links or get_links()
-    asked = StandingRequest.from_dict(data)
-    _check_place(asked, links.cell)
-    seen = _look(asked, links)
+    asked, seen = examine(data, links)
     now = timezone.now()
     standing = Standing(
         cell=links.cell,
@@ -65,6 +63,16 @@ def create(data: Mapping[str, Any], user: User | AnonymousUser | None = None, li
         raise
     logger.info("created standing=%s source=%s", standing.name, standing.source)
     return standing
+
+
+def examine(data: Mapping[str, Any], links: Links) -> tuple[StandingRequest, str]:
+    """What is asked for, checked, and the fingerprint of its source; "" while nothing of it could be distributed.
+
+    Raises PlanError that names the field, SourceBusy.
+    """
+    asked = StandingRequest.from_dict(data)
+    _check_place(asked, links.cell)
+    return asked, _look(asked, links)
 
 
 def _check_place(asked: StandingRequest, cell: str) -> None:
@@ -164,6 +172,16 @@ def check(standing: Standing) -> None:
         )
     standing.check_at = timezone.now()
     standing.save(update_fields=["check_at"])
+
+
+def possible(standing: Standing, *, earlier: bool) -> list[str]:
+    """Which of pause, resume, check and rollback make sense now. earlier: whether a version is kept to go back to."""
+    found = ["resume"] if standing.paused or standing.passed_over else []
+    if not standing.paused:
+        found += ["check", "pause"]
+    if earlier:
+        found.append("rollback")
+    return found
 
 
 def rollback(

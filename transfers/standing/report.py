@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import (
     Aggregate,
     BigIntegerField,
+    BooleanField,
     Case,
     Count,
     Exists,
@@ -22,6 +23,8 @@ from django.db.models import (
 )
 from django.db.models.functions import Coalesce
 
+from nodes.labels import describe
+from transfers.dataplane.current import LINK
 from transfers.models import JobNode, JobNodeState, JobState, Standing, StandingNode, StandingVersion
 from transfers.standing.fleet import UP
 
@@ -91,6 +94,36 @@ def state_of(standing: Any) -> str:
     if standing.wanted_id is None:
         return "waiting"
     return "switching" if standing.nodes_behind else "current"
+
+
+def measured(standing: Any) -> Any:
+    """With its state, and what a row of a list shows. standing: with its figures, and its current version."""
+    standing.state = state_of(standing)
+    standing.shown_state = standing.state.replace("_", " ")
+    standing.for_nodes = describe(standing.selector)
+    standing.link = f"{standing.destination}/{LINK}" if standing.destination else LINK
+    return standing
+
+
+def in_cell(cell: str) -> QuerySet[Standing]:
+    """Those of a cell, as `measured` needs them."""
+    return with_figures(Standing.objects.filter(cell=cell).select_related("wanted__job", "created_by"))
+
+
+def nodes_of(standing: Standing) -> QuerySet[Any]:
+    """Its nodes, and whether each is behind: up, and not using the current version."""
+    using = Q(uses=standing.wanted_id) if standing.wanted_id else ~Q(pk=None)
+    return (
+        StandingNode.objects.filter(standing=standing)
+        .select_related("node", "uses")
+        .annotate(
+            behind=Case(
+                When(~Q(node__state__in=UP) | Q(leaving=True) | using, then=False),
+                default=True,
+                output_field=BooleanField(),
+            )
+        )
+    )
 
 
 def versions_with_figures(standing: Standing) -> QuerySet[StandingVersion]:

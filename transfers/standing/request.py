@@ -12,7 +12,9 @@ from transfers.dataplane.names import check_destination, check_name
 from transfers.errors import PlanError
 from transfers.planning import JobRequest, fields, parse_source
 
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+MAX_NAME = 63
+NAME = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{MAX_NAME - 1}}}")
+TAKEN = ("new",)  # its page would have the address of the form
 MAX_DESTINATION = 1000
 MAX_KEPT = 20
 LONGEST = 7 * 24 * 3600  # seconds
@@ -65,8 +67,11 @@ class StandingRequest:
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise PlanError(
                 "name",
-                f"{name!r} is no name: lower-case letters, digits and . _ - only, at most 63, a letter or digit first",
+                f"{name!r} is no name: lower-case letters, digits and . _ - only, at most {MAX_NAME}, a letter or "
+                "digit first",
             )
+        if name in TAKEN:
+            raise PlanError("name", f'no standing distribution can have the name "{name}": take another')
         job = JobRequest.from_dict({key: given[key] for key in (*PLACE, *JOB_OPTIONS) if key in given})
         uri = parse_source(job.source)
         destination = uri.folder if job.destination is None else job.destination

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from typing import Any
 
 import redis
 from django.db import transaction
@@ -18,6 +19,7 @@ from transfers.models import Job, Standing, StandingEvent, StandingEventKind, St
 from transfers.planning import JobRequest, Listing, NodeFacts, draft_job
 from transfers.planning.request import MAX_NAME
 from transfers.publishing import publish
+from transfers.standing.request import StandingRequest
 
 logger = logging.getLogger(__name__)
 
@@ -31,16 +33,7 @@ def start(
     """
     names = sorted(nodes)
     number = last_number(standing) + 1
-    request = JobRequest.from_dict(
-        {
-            **standing.options,
-            "name": f"{standing.name} version {number}"[:MAX_NAME],
-            "source": standing.source,
-            "nodes": {"names": names},
-            "destination": VersionPlace(standing.destination, number).destination,
-            "quorum": standing.share,
-        }
-    )
+    request = JobRequest.from_dict(as_job(standing, number, {"names": names}))
     plan = draft_job(request, listing, [NodeFacts(name) for name in names])
     with transaction.atomic():
         job = submission.record(plan, links.cell, standing.created_by)
@@ -55,6 +48,18 @@ def start(
     except redis.RedisError as error:
         logger.warning("not published yet job=%s error=%s", job.id.hex, error)
     return version
+
+
+def as_job(standing: Standing | StandingRequest, number: int, nodes: Mapping[str, Any]) -> dict[str, Any]:
+    """What is asked of the job that brings a version to these nodes, a selector."""
+    return {
+        **standing.options,
+        "name": f"{standing.name} version {number}"[:MAX_NAME],
+        "source": standing.source,
+        "nodes": nodes,
+        "destination": VersionPlace(standing.destination, number).destination,
+        "quorum": standing.share,
+    }
 
 
 def last_number(standing: Standing) -> int:

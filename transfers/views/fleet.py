@@ -16,7 +16,8 @@ from nodes.models import Node, NodeState
 from transfers.api.views import with_counts
 from transfers.models import FINAL_STATES, Job, RateSample
 from transfers.sampling import series, spans
-from transfers.views import standing
+from transfers.standing.report import in_cell
+from transfers.standing.report import measured as measured_standing
 from transfers.views.access import needs
 
 MINUTES = 30
@@ -47,7 +48,7 @@ def fleet(request: HttpRequest) -> HttpResponse:
         "series": recent(RateSample.objects.filter(cell=settings.FDIST_CELL, job=None)),
     }
     if request.user.has_perm("transfers.view_standing"):
-        context["standings"] = [standing.measured(each) for each in standing.of_cell().order_by("name")]
+        context["standings"] = [measured_standing(each) for each in in_cell(settings.FDIST_CELL).order_by("name")]
     return render(request, "transfers/fleet.html", context)
 
 

@@ -7,21 +7,17 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
-from django.template.loader import render_to_string
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from nodes.models import Node, NodeState
 from transfers import submission
 from transfers.audit import note
 from transfers.errors import PlanError, SourceBusy
-from transfers.foresight import preview, unfit_sentence
+from transfers.foresight import preview
 from transfers.forms import JobForm
 from transfers.links import get_links
 from transfers.repeats import KeyReused, Repeated, Stamp, find_repeated
 from transfers.views.access import needs
-
-SHOWN_LABELS = 12
-SHOWN_UNFIT = 5
+from transfers.views.plan import choices, preview_answer, shown
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -61,10 +57,7 @@ def _submit(request: HttpRequest, form: JobForm) -> Any:
 
 
 def _form(request: HttpRequest, form: JobForm, plan: dict[str, Any] | None = None) -> HttpResponse:
-    live = Node.objects.filter(cell=settings.FDIST_CELL, state=NodeState.LIVE).values_list("labels", flat=True)
-    labels = sorted({f"{key}={value}" for each in live for key, value in each.items()})
-    context = {"form": form, "plan": plan, "live_nodes": len(live), "labels": labels[:SHOWN_LABELS]}
-    return render(request, "transfers/new_job.html", context)
+    return render(request, "transfers/new_job.html", {"form": form, "plan": plan, **choices()})
 
 
 def foreseen(form: JobForm) -> dict[str, Any] | None:
@@ -79,38 +72,19 @@ def foreseen(form: JobForm) -> dict[str, Any] | None:
         return None
     if found.refusal is not None:
         form.refuse(*found.refusal)
-    plan = found.plan
-    return {
-        "layout": plan.layout,
-        "files": len(plan.layout.files),
-        "destination": plan.destination,
-        "topology": plan.request.topology,
-        "nodes": len(plan.facts),
-        "needed": found.disk_needed,
-        "least_free": found.tightest.disk_free if found.tightest else None,
-        "forecasts": [
-            {**vars(each), "amplification": each.bytes_from_bucket / plan.layout.size} for each in found.forecasts
-        ],
-        "rates": found.rates,
-        "left_out": len(found.left_out),
-        "unfit": [unfit_sentence(node) for node in found.unfit[:SHOWN_UNFIT]],
-        "more_unfit": max(0, len(found.unfit) - SHOWN_UNFIT),
-    }
+    return shown(found)
 
 
 @require_POST
 @needs("transfers.add_job")
 def preview_job(request: HttpRequest) -> JsonResponse:
-    """The plan of the form as it stands, for the page: {"plan": HTML or "", "errors": {field: sentence}}."""
+    """The plan of the form as it stands, for the page."""
     form = JobForm(request.POST)
-    plan = foreseen(form) if form.is_valid() else None
-    errors = {field: str(said[0]) for field, said in form.errors.items()}
-    html = render_to_string("transfers/parts/plan.html", {"plan": plan}, request) if plan else ""
-    return JsonResponse({"plan": html, "errors": errors})
+    return preview_answer(form, foreseen(form) if form.is_valid() else None)
 
 
 @require_safe
-@needs("transfers.add_job")
+@needs("transfers.add_job", "transfers.add_standing")
 def complete(request: HttpRequest) -> JsonResponse:
     """Paths that begin with `q`: {"paths": [{"path", "kind", "size"}, ...], "problem": sentence or ""}."""
     from transfers.completion import complete as paths  # the bucket's libraries, which no other page needs

@@ -11,8 +11,11 @@ from django.views.decorators.http import require_safe
 from nodes.models import Node
 from transfers.links import get_links
 from transfers.live.feed import stream
-from transfers.models import Job
+from transfers.live.standing import EveryStanding, OneStanding
+from transfers.live.subjects import About
+from transfers.models import Job, Standing
 
+MOST_SEARCH = 63  # as long as a node's name
 Answer = HttpResponse | StreamingHttpResponse
 
 
@@ -41,6 +44,26 @@ async def node_events(request: HttpRequest, name: str) -> Answer:
     return following(name)
 
 
+@require_safe
+async def standing_events(request: HttpRequest, name: str) -> Answer:
+    """node: part of the names of the nodes that are listed, in the query."""
+    if (answer := await refused(request, "transfers.view_standing")) is not None:
+        return answer
+    if not await Standing.objects.filter(name=name, cell=settings.FDIST_CELL).aexists():
+        return plain("no such standing distribution", 404)
+    return following(OneStanding(name, searched(request)))
+
+
+@require_safe
+async def standings_events(request: HttpRequest) -> Answer:
+    return await refused(request, "transfers.view_standing") or following(EveryStanding())
+
+
+def searched(request: HttpRequest) -> str:
+    """Of the nodes of a standing distribution."""
+    return request.GET.get("node", "").strip()[:MOST_SEARCH]
+
+
 async def refused(request: HttpRequest, permission: str) -> HttpResponse | None:
     user = await request.auser()
     if not user.is_authenticated or not await user.ahas_perm(permission):
@@ -52,7 +75,7 @@ def plain(text: str, status: int) -> HttpResponse:
     return HttpResponse(text, status=status, content_type="text/plain")
 
 
-def following(about: uuid.UUID | str | None, after: int | None = None) -> StreamingHttpResponse:
+def following(about: About, after: int | None = None) -> StreamingHttpResponse:
     response = StreamingHttpResponse(stream(get_links(), about, after=after), content_type="text/event-stream")
     response["Cache-Control"] = "no-cache, no-transform"
     response["X-Accel-Buffering"] = "no"

@@ -26,13 +26,18 @@ export function address(hex) {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 
-// Forms whose button makes sense in some states only, and asks first where it says so.
-export function buttons(forms) {
+// Forms that ask first, where they say what.
+export function asking(forms) {
   for (const form of forms) {
     form.addEventListener("submit", (event) => {
       if (form.dataset.ask && !confirm(form.dataset.ask)) event.preventDefault();
     });
   }
+}
+
+// Forms whose button makes sense in some states only, and asks first where it says so.
+export function buttons(forms) {
+  asking(forms);
   return (state) => {
     for (const form of forms) form.hidden = !form.dataset.states.split(" ").includes(state);
   };

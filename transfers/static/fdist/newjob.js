@@ -1,12 +1,10 @@
-// The form of a new job: completes paths, shows the plan as it is typed, and puts what is wrong beside its field.
+// The form of a new job or of a standing distribution: completes paths, shows the plan as it is typed, and puts what is wrong beside its field.
 import { make, part } from "./dom.js";
-import { size } from "./words.js";
+import { completePaths } from "./paths.js";
 
 const PLAN_MS = 500;
-const PATHS_MS = 150;
-const form = part("new-job");
-const source = part("id_source");
-const list = part("paths");
+const form = document.querySelector("form[data-preview]");
+const source = part("id_source"); // not where the source is fixed
 
 // --- the plan
 let planTimer = 0;
@@ -18,7 +16,7 @@ function planSoon() {
 }
 
 async function plan() {
-  if (!source.value.trim()) return;
+  if (source && !source.value.trim()) return;
   planAsked?.abort();
   planAsked = new AbortController();
   part("plan").classList.add("old");
@@ -64,91 +62,6 @@ for (const button of form.querySelectorAll("[data-label]")) {
   });
 }
 
-// --- paths
-let pathsTimer = 0;
-let pathsAsked = null;
-let chosen = -1;
-
-async function paths() {
-  pathsAsked?.abort();
-  pathsAsked = new AbortController();
-  try {
-    const address = `${form.dataset.paths}?q=${encodeURIComponent(source.value)}`;
-    const answer = await fetch(address, { signal: pathsAsked.signal });
-    if (!answer.ok) return close();
-    const found = await answer.json();
-    if (document.activeElement === source) show(found.paths);
-  } catch (error) {
-    if (error.name !== "AbortError") close();
-  }
-}
-
-function show(found) {
-  chosen = -1;
-  list.replaceChildren(
-    ...found.map(({ path, kind, size: bytes }, index) => {
-      const item = make("li", "", make("span", "", path), make("span", "muted small", bytes == null ? kind : size(bytes)));
-      item.id = `path-${index}`;
-      item.setAttribute("role", "option");
-      item.setAttribute("aria-selected", "false");
-      item.dataset.path = path;
-      return item;
-    }),
-  );
-  list.hidden = !found.length || (found.length === 1 && found[0].path === source.value);
-  source.setAttribute("aria-expanded", String(!list.hidden));
-}
-
-function close() {
-  list.hidden = true;
-  chosen = -1;
-  source.setAttribute("aria-expanded", "false");
-  source.removeAttribute("aria-activedescendant");
-}
-
-function choose(index) {
-  const items = [...list.children];
-  if (!items.length) return;
-  chosen = (index + items.length) % items.length;
-  items.forEach((item, place) => item.setAttribute("aria-selected", String(place === chosen)));
-  items[chosen].scrollIntoView({ block: "nearest" });
-  source.setAttribute("aria-activedescendant", items[chosen].id);
-}
-
-function take(path) {
-  source.value = path;
-  close();
-  if (path.endsWith("/")) paths(); // and what is in there
-  planSoon();
-}
-
-source.addEventListener("input", () => {
-  clearTimeout(pathsTimer);
-  pathsTimer = setTimeout(paths, PATHS_MS);
-});
-// Not on focus: the page opens with it, and a list over the rest of the form is not what was asked for.
-source.addEventListener("click", () => {
-  if (!source.value.trim() || source.value.endsWith("/")) paths();
-});
-source.addEventListener("blur", close);
-source.addEventListener("keydown", (event) => {
-  if (list.hidden) {
-    if (event.key === "ArrowDown") paths();
-    return;
-  }
-  if (event.key === "ArrowDown") choose(chosen + 1);
-  else if (event.key === "ArrowUp") choose(chosen < 0 ? -1 : chosen - 1);
-  else if (event.key === "Escape") close();
-  else if ((event.key === "Enter" || event.key === "Tab") && chosen >= 0) take(list.children[chosen].dataset.path);
-  else return;
-  if (event.key !== "Tab") event.preventDefault();
-});
-list.addEventListener("pointerdown", (event) => {
-  event.preventDefault(); // the field keeps the focus
-  const item = event.target.closest("li");
-  if (item) take(item.dataset.path);
-});
-
 form.addEventListener("input", planSoon);
 form.addEventListener("change", () => {
   showWho();
@@ -161,4 +74,5 @@ form.addEventListener("submit", (event) => {
   }
 });
 showWho();
-if (source.value.trim()) planSoon();
+if (source) completePaths(source, part("paths"), form.dataset.paths, planSoon);
+if (!source || source.value.trim()) planSoon();

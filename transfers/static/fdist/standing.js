@@ -1,58 +1,30 @@
-// The page of a standing distribution: what changes is asked for again and again, and replaced where it differs.
-import { part, write } from "./dom.js";
-import { showTimes } from "./times.js";
+// The live page of a standing distribution: follows its events (see transfers/live/standing.py) and shows what they bring.
+import { asking, fill, make, part, write } from "./dom.js";
+import { Pieces } from "./parts.js";
+import { follow } from "./stream.js";
 
-const EVERY_MS = 2000;
-const LATER_MS = 10_000; // after an answer that did not come
+const root = part("standing");
+const forms = [...document.querySelectorAll("form[data-act]")];
+const pieces = new Pieces((name) => root.querySelector(`[data-part="${name}"]`));
+const back = part("back");
 
-const changing = part("changing");
-const state = part("state");
-const link = part("link");
-let before = "";
-
-for (const form of document.querySelectorAll("form[data-ask]")) {
-  form.addEventListener("submit", (event) => {
-    if (form.dataset.ask && !confirm(form.dataset.ask)) event.preventDefault();
-  });
-}
-
-// Who reads on, types or selects is not disturbed.
-function busy() {
-  return changing.contains(document.activeElement) && document.activeElement.matches("input") || !getSelection().isCollapsed;
-}
-
-function show(text) {
-  if (text === before || busy()) return;
-  const fresh = new DOMParser().parseFromString(text, "text/html").body;
-  const scrolled = changing.querySelector(".events")?.scrollTop ?? 0;
-  changing.replaceChildren(...fresh.childNodes);
-  const list = changing.querySelector(".events");
-  if (list) list.scrollTop = scrolled;
-  showTimes(changing);
-  const now = changing.firstElementChild.dataset;
-  write(state, now.shown);
-  state.className = `state ${now.state}`;
-  before = text;
-}
-
-async function look() {
-  let wait = EVERY_MS;
-  if (!document.hidden) {
-    try {
-      const address = new URL(location.href);
-      address.searchParams.set("part", "1");
-      const answer = await fetch(address, { headers: { Accept: "text/html" } });
-      if (!answer.ok || answer.redirected) throw new Error(String(answer.status));
-      show(await answer.text());
-      write(link, "updating");
-      link.className = "live on";
-    } catch {
-      write(link, "connection lost, trying again");
-      link.className = "live off";
-      wait = LATER_MS;
-    }
+function take(message) {
+  write(part("state"), message.shown);
+  part("state").className = `state ${message.state}`;
+  for (const form of forms) form.hidden = !message.acts.includes(form.dataset.act);
+  if (back) {
+    fill(back.elements.version, message.earlier, () => make("option"), (option, number) => write(option, String(number)));
+    const card = back.closest("section");
+    card.hidden = !message.earlier.length && !card.querySelector("form:not([data-act])");
   }
-  setTimeout(look, wait);
+  pieces.take(message.parts);
 }
 
-look();
+function end() {
+  write(part("state"), "ended");
+  part("state").className = "state";
+  for (const form of document.querySelectorAll("form[data-ask]")) form.hidden = true;
+}
+
+asking(document.querySelectorAll("form[data-ask]"));
+follow(root.dataset.events, { start: take, update: take, end });
