@@ -107,7 +107,7 @@ class SecuredRedis(RedisServer):
 
 
 class SecuredFleet(LocalFleet):
-    """A fleet on such a Redis: agents log in as agents, the coordinator as itself."""
+    """A fleet on such a Redis: agents log in as agents, the coordinator as itself. Nodes serve each other by TLS."""
 
     def __init__(self, root: Path, **options: object) -> None:
         super().__init__(root, **options)  # type: ignore[arg-type]
@@ -116,7 +116,11 @@ class SecuredFleet(LocalFleet):
 
     @property
     def environment(self) -> dict[str, str]:
-        return super().environment | {"REDIS_URL": self.secured.url_of(AGENT), "FDIST_METRICS_TOKEN": METRICS_TOKEN}
+        return super().environment | {
+            "REDIS_URL": self.secured.url_of(AGENT),
+            "FDIST_METRICS_TOKEN": METRICS_TOKEN,
+            "FDIST_PEER_TLS": "required",
+        }
 
     @property
     def coordinator_environment(self) -> dict[str, str]:

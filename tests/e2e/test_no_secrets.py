@@ -45,7 +45,6 @@ class Talkative(SecuredFleet):
             "FDIST_LOG_LEVEL": "debug",
             "FDIST_LOG_FORMAT": "json",
             "FDIST_METRICS_TOKEN": self.made["metrics"],
-            "FDIST_PEER_TLS": "required",
         }
 
     @property

@@ -1,4 +1,5 @@
-"""Redis by TLS, with a user for agents: real jobs run to the end, and an agent's login is good for nothing else."""
+"""Redis and peers by TLS, with a user for agents: real jobs run to the end, standing ones come and go; and an agent's
+login is good for nothing else."""
 
 from __future__ import annotations
 
@@ -15,12 +16,14 @@ from fdist_site.local.payload import Payload, model_payload
 from fdist_site.local.processes import wait_until
 from fdist_site.local.redis_server import connect
 from nodes.redis_acl import AGENT, agent_rules
+from tests.e2e.llama import BUCKET, SIZE, Llama
 from tests.secured import METRICS_TOKEN, PASSWORDS, SecuredFleet, needs_tls_server
+from transfers.dataplane.tls import split_pin
 from transfers.scheduler import Scheduler
 from transfers.scheduler.scripts import AGENT_OPERATIONS, commands
 
 pytestmark = [pytest.mark.e2e, needs_tls_server]
-SIZE = 12 * 10**6
+PAYLOAD = 12 * 10**6
 NODES = ["s1", "s2", "s3"]
 
 
@@ -28,13 +31,15 @@ NODES = ["s1", "s2", "s3"]
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredFleet]:
     with SecuredFleet(tmp_path_factory.mktemp("secured"), options=NodeOptions(heartbeat_seconds=0.3)) as fleet:
         fleet.start()
-        fleet.start_agents(*NODES)
+        for node in NODES:
+            fleet.start_agent(node, labels="model=llama")
+        fleet.wait_live(*NODES)
         yield fleet
 
 
 @pytest.fixture(scope="module")
 def payload(fleet: SecuredFleet) -> tuple[Payload, str]:
-    made = model_payload(SIZE)
+    made = model_payload(PAYLOAD)
     return made, made.upload(fleet.gcs, "models", "tiny")
 
 
@@ -59,6 +64,30 @@ def test_a_job_runs_to_its_end_with_the_rights_of_agents(
     assert refused(fleet) == []
     for node in NODES:
         assert made.problems(fleet.data_dir(node) / topology) == []
+    assert refused(fleet) == []
+
+
+def test_a_standing_distribution_needs_no_more(fleet: SecuredFleet) -> None:
+    """A version gets to all and is switched to, so is a new generation, and a node that loses the label drops it."""
+    llama = Llama(fleet, "llama")
+    fleet.gcs.bucket(BUCKET)
+    llama.put("one")
+    llama.create()
+    llama.wait_right(NODES, 1, "one")
+    llama.put("two")
+    llama.wait_right(NODES, 2, "two")
+    llama.wait_known(NODES, 2)
+    versions = fleet.api("GET", "standing/llama/versions/")["results"]
+    assert all(fleet.job(version["job"])["bytes_from_peers"] > SIZE for version in versions)
+    assert all(split_pin(view.address)[1] for view in fleet.scheduler.nodes())  # and none is read but by TLS
+    *others, leaver = NODES
+    llama.relabel(leaver)
+    llama.wait_dropped(leaver)
+    llama.wait_known(others, 2)
+    llama.delete("purge")
+    for node in others:
+        llama.wait_dropped(node)
+    fleet.wait_live(*NODES)
     assert refused(fleet) == []
 
 
