@@ -35,7 +35,7 @@ from knox.models import AuthToken
 users = get_user_model()
 ada = users.objects.create_superuser("ada", None, "correct-horse-battery")
 vic = users.objects.create_user("vic", None, "correct-horse-battery")
-vic.user_permissions.add(*Permission.objects.filter(codename__in=["view_job", "view_node"]))
+vic.user_permissions.add(*Permission.objects.filter(codename__in=["view_job", "view_node", "view_standing"]))
 print(AuthToken.objects.create(ada)[1])
 """
 

@@ -47,6 +47,11 @@ class Stood:
     def wait(self, **fields: Any) -> None:
         wait_until(lambda: fields.items() <= self.row().items(), 60, f"{fields}")
 
+    def end(self, name: str = "") -> None:
+        headers = {"Authorization": f"Token {self.site.token}"}
+        url = f"{self.site.url}/api/v1/standing/{name or self.name}/?copies=purge"
+        self.site.session.delete(url, headers=headers, timeout=10)
+
     def deliver(self, number: int) -> str:
         """Moves a version to all nodes; gives its job."""
         self.wait(newest_version=number)
@@ -89,8 +94,7 @@ def stood(site: Site, gcs: GcsServer) -> Iterator[Stood]:
     found.put("one")
     found.create()
     yield found
-    headers = {"Authorization": f"Token {site.token}"}
-    site.session.delete(f"{site.url}/api/v1/standing/{found.name}/?copies=purge", headers=headers, timeout=10)
+    found.end()
 
 
 def test_the_page_follows_a_version_from_its_start_to_its_use(page: Any, stood: Stood) -> None:
@@ -118,6 +122,86 @@ def test_the_page_follows_a_version_from_its_start_to_its_use(page: Any, stood: 
     expect(page.locator("section", has=page.locator("#standing-title"))).to_contain_text("version 2")
 
 
+def test_the_list_follows_what_comes_and_goes(page: Any, site: Site, stood: Stood) -> None:
+    log_in(page)
+    page.goto("/standing/")
+    expect(page.locator("#link")).to_have_text("updating")
+    row = page.locator(f"tr[data-name='{stood.name}']")
+    stood.use(stood.deliver(1), *NODES)
+    expect(row).to_contain_text("2 of 2")
+    expect(row.locator(".state")).to_have_text("current")
+    body = {"name": "a-passing-one", "source": "gs://pages/llama/", "destination": "passing", "settle_seconds": 3600}
+    site._post("standing/", body)
+    passing = page.locator("tbody tr", has_text="a-passing-one")
+    expect(passing).to_contain_text("none")
+    stood.end("a-passing-one")
+    expect(passing).to_have_count(0)
+
+
+def test_one_is_made_by_the_form_and_changed(page: Any, site: Site) -> None:
+    site.nodes(*NODES)
+    log_in(page)
+    page.goto("/standing/")
+    page.get_by_role("link", name="New standing distribution").click()
+    expect(page.locator("#id_source")).to_be_focused()
+    page.keyboard.type("gs://pages/lla")
+    page.get_by_role("option", name="gs://pages/llama/").click()
+    page.keyboard.press("Escape")
+    page.fill("#id_name", "Not A Name")
+    expect(page.locator("#name-error")).to_contain_text("lower-case letters")
+    expect(page.locator("#id_name")).to_have_attribute("aria-invalid", "true")
+    page.fill("#id_name", "by-form")
+    expect(page.locator("#name-error")).to_be_hidden()
+    page.get_by_label("By name").check()
+    page.fill("#id_names", ", ".join(NODES))
+    page.fill("#id_destination", "by-form")
+    expect(page.locator("#plan")).to_contain_text("40.0 MB in 2 files to 2 nodes")
+    expect(page.locator("#plan")).to_contain_text("by-form/versions/1")
+    page.fill("#id_share", "0")
+    page.get_by_role("button", name="Let it stand").click()
+    expect(page.locator("#share-error")).to_contain_text("greater than or equal to 0.1")
+    expect(page.locator("#id_names")).to_have_value(", ".join(NODES))
+    page.fill("#id_share", "90")
+    page.get_by_role("button", name="Let it stand").click()
+    expect(page.get_by_role("heading", name="by-form")).to_be_visible()
+    expect(page.locator(".about")).to_contain_text("90 % of the nodes")
+    page.get_by_role("link", name="Change").click()
+    page.fill("#id_marker", "DONE")
+    page.get_by_role("button", name="Change it").click()
+    expect(page.locator(".about")).to_contain_text("whole when DONE is written anew")
+    expect(page.locator(".events")).to_contain_text("changed marker")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="End, remove copies").click()
+    expect(page.get_by_role("heading", name="Standing")).to_be_visible()
+    expect(page.locator("tr[data-name='by-form']")).to_have_count(0)
+
+
+def test_a_page_follows_what_others_do_until_its_end(page: Any, site: Site, stood: Stood) -> None:
+    log_in(page)
+    page.goto(f"/standing/{stood.name}/")
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    expect(page.locator("#link")).to_have_text("updating")
+    site._post(f"standing/{stood.name}/pause/", {})
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    expect(page.get_by_role("button", name="Pause")).to_be_hidden()
+    expect(page.locator(".notice")).to_contain_text("Paused")
+    stood.end()
+    expect(page.locator("#state")).to_have_text("ended")
+    expect(page.get_by_role("button", name="Resume")).to_be_hidden()
+
+
+def test_a_viewer_may_look_and_make_none(page: Any, site: Site, stood: Stood) -> None:
+    log_in(page, "vic")
+    page.goto("/standing/")
+    expect(page.locator("#link")).to_have_text("updating")
+    expect(page.get_by_role("link", name="New standing distribution")).to_have_count(0)
+    page.get_by_role("link", name=stood.name).click()
+    expect(page.locator("#link")).to_have_text("updating")
+    expect(page.locator(".acts :is(button, a)")).to_have_count(0)
+    for address in ("/standing/new/", f"/standing/{stood.name}/change/"):
+        assert page.request.get(address).status == 403
+
+
 def test_it_is_rolled_back_by_its_buttons(page: Any, stood: Stood) -> None:
     first = stood.deliver(1)
     stood.use(first, *NODES)
@@ -130,10 +214,10 @@ def test_it_is_rolled_back_by_its_buttons(page: Any, stood: Stood) -> None:
     page.locator("select[name=version]").select_option("1")
     page.get_by_role("button", name="Use it again").click()
     expect(page.locator("#state")).to_have_text("rolled back")
-    expect(page.locator("#changing .notice")).to_contain_text("versions up to 2 are passed over")
+    expect(page.locator("[data-part=notices]")).to_contain_text("versions up to 2 are passed over")
     assert questions == ["Have every node use that version now?"]
     page.get_by_role("button", name="Resume").click()
-    expect(page.locator("#changing .notice")).to_have_count(0)
+    expect(page.locator("[data-part=notices] .notice")).to_have_count(0)
     page.get_by_role("button", name="Pause").click()
     expect(page.locator("#state")).to_have_text("paused")
 
@@ -144,7 +228,7 @@ def test_nothing_is_wider_than_a_phone(browser: Any, site: Site, stood: Stood, s
     context = browser.new_context(viewport={"width": 375, "height": 800}, base_url=site.url, color_scheme=scheme)
     page = context.new_page()
     log_in(page)
-    for address in ("/standing/", f"/standing/{stood.name}/", "/"):
+    for address in ("/standing/", f"/standing/{stood.name}/", f"/standing/{stood.name}/change/", "/"):
         page.goto(address)
         expect(page.get_by_text(re.compile(stood.name)).first).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 375, address
