@@ -105,10 +105,13 @@ class StandingChangeForm(StandingForm):
 def as_typed(request: Mapping[str, Any]) -> dict[str, Any]:
     """The fields as a person would fill them in for this request."""
     found: dict[str, Any] = {name: request[name] for name in (*AS_GIVEN, *JOB_OPTIONS) if name in request}
-    found["share"] = round(request["share"] * 100, 4)
+    share = round(request["share"] * 100, 4)
+    found["share"] = int(share) if share.is_integer() else share
     found["any_zone"] = not found.pop("own_zone", True)
     if size := found.get("shard_size"):
         found["shard_size"] = f"{size // MIB}MiB" if size % MIB == 0 else str(size)
+    if budget := found.get("bucket_budget"):
+        found["bucket_budget"] = str(budget)  # as it was given: a number, or text with a unit
     selector = request["nodes"]
     found["who"] = next((who for who in ("labels", "names") if who in selector), "all")
     found["labels"] = ",".join(f"{key}={value}" for key, value in selector.get("labels", {}).items())
