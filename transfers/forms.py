@@ -11,6 +11,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from nodes.labels import parse_labels
+from transfers.errors import FdistError, PlanError
 from transfers.models import Policy, Topology
 from transfers.planning.request import DEFAULT_GCS_SLOTS, MAX_NAME, MAX_PRIORITY, MAX_SLOTS
 from transfers.words import parse_size
@@ -116,6 +117,13 @@ class DistributionForm(forms.Form):
                 raise ValueError("say which nodes, such as gpu-01, gpu-02")
             return {"names": names}
         return {"all": True}
+
+    def refused(self, error: FdistError) -> None:
+        """Puts what was said against it beside the field that it names, or above all of them."""
+        if isinstance(error, PlanError):
+            self.refuse(error.field, error.message)
+        else:
+            self.add_error(None, str(error))
 
     def refuse(self, field: str, message: str) -> None:
         """Puts what planning said beside the field that it names."""

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import AbstractUser, Group
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from tests.api.conftest import asked
 from tests.coordinator.standing_stage import BOTH, LABELS, Stage
@@ -186,6 +188,27 @@ def test_forms_are_for_those_who_may(client: Client, viewer: AbstractUser, stage
     assert {client.get(address).status_code for address in forms} == {200}
     page = client.get("/standing/llama/").content.decode()
     assert "Pause" in page and "Use it again" in page and "/change/" in page and "End, remove copies" not in page
+
+
+def test_no_page_asks_more_of_the_database_when_there_is_more_to_show(
+    browser: Client, stage: Stage, llama: str
+) -> None:
+    def statements() -> dict[str, int]:
+        found = {}
+        for page in ("/standing/", "/standing/llama/", "/standing/new/", "/standing/llama/change/"):
+            with CaptureQueriesContext(connection) as caught:
+                assert browser.get(page).status_code == 200
+            found[page] = len(caught)
+        return found
+
+    statements()  # what is cached on first use
+    few = statements()
+    assert few == {"/standing/": 3, "/standing/llama/": 7, "/standing/new/": 3, "/standing/llama/change/": 4}
+    stage.nodes("gpu-03", "gpu-04")
+    stage.create(**asked(stage, name="another", destination="elsewhere"))
+    stage.newer("three")
+    stage.rounds(4)
+    assert statements() == few
 
 
 # --- streams

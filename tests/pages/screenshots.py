@@ -115,6 +115,15 @@ def shoot_standing(fleet: LocalFleet, pages: Mapping[str, Page]) -> None:
         page.goto("standing/mistral/")
         expect(page.locator("#link")).to_have_text("updating")
         take(page, f"standing-{scheme}")
+        page.goto("standing/new/")
+        page.fill("#id_source", source)
+        page.fill("#id_name", "mistral-of-zone-b")
+        page.get_by_label("By labels").check()
+        page.fill("#id_labels", "zone=b")
+        page.fill("#id_destination", "models/mistral-of-zone-b")
+        page.locator("#plan table").wait_for()
+        page.keyboard.press("Escape")
+        take(page, f"new-standing-{scheme}", 790)
 
 
 def _stands(fleet: LocalFleet, version: int) -> bool:
@@ -141,9 +150,9 @@ def reach(page: Page, percent: float) -> None:
     )
 
 
-def take(page: Page, name: str) -> None:
+def take(page: Page, name: str, most: int = MOST_HEIGHT) -> None:
     """Writes the top of the page to docs/images/NAME.png, in as many colours as make it small enough."""
-    height = min(MOST_HEIGHT, int(page.evaluate("document.documentElement.scrollHeight")))
+    height = min(most, int(page.evaluate("document.documentElement.scrollHeight")))
     area = {"x": 0, "y": 0, "width": WIDTH, "height": height}
     whole = base64.b64encode(page.screenshot(full_page=True, clip=area)).decode()
     blank = page.context.new_page()

@@ -56,7 +56,7 @@ class EveryStanding:
 
 
 def read_standing(cell: str, about: OneStanding) -> dict[str, Any] | None:
-    """What its templates show; None when there is none of that name. Cost: seven statements of the database."""
+    """What its templates show; None when there is none of that name. Cost: five statements of the database."""
     found = in_cell(cell).filter(name=about.name).first()
     return None if found is None else context_of(measured(found), about.search)
 

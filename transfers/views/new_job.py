@@ -49,10 +49,8 @@ def _submit(request: HttpRequest, form: JobForm) -> Any:
         return job
     except Repeated as repeated:
         return repeated.job
-    except PlanError as error:
-        form.refuse(error.field, error.message)
-    except (SourceBusy, KeyReused) as error:
-        form.add_error(None, str(error))
+    except (PlanError, SourceBusy, KeyReused) as error:
+        form.refused(error)
     return None
 
 
@@ -64,11 +62,8 @@ def foreseen(form: JobForm) -> dict[str, Any] | None:
     """What the job would do; None, and the errors in the form, when no job could come of it."""
     try:
         found = preview(form.request())
-    except PlanError as error:
-        form.refuse(error.field, error.message)
-        return None
-    except SourceBusy as error:
-        form.add_error(None, str(error))
+    except (PlanError, SourceBusy) as error:
+        form.refused(error)
         return None
     if found.refusal is not None:
         form.refuse(*found.refusal)

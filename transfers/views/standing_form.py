@@ -23,6 +23,7 @@ from transfers.views.plan import choices, preview_answer, shown
 
 Plan = dict[str, Any]
 START = ("name", "source", "destination", "labels")
+WAITED_FOR = ("source", "nodes")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -39,7 +40,7 @@ def new_standing(request: HttpRequest) -> HttpResponse:
         try:
             made = acts.create(form.request(), request.user)
         except (PlanError, SourceBusy) as error:
-            _refuse(form, error)
+            form.refused(error)
         else:
             note(request.user, made, "Added", made=True)
             return redirect(made)
@@ -59,7 +60,7 @@ def change_standing(request: HttpRequest, name: str) -> HttpResponse:
         try:
             acts.change(standing, changes)
         except PlanError as error:
-            _refuse(form, error)
+            form.refused(error)
         else:
             if changes:
                 note(request.user, standing, f"Changed {', '.join(sorted(changes))}")
@@ -90,35 +91,29 @@ def foreseen(form: StandingForm, standing: Standing | None = None) -> Plan | Non
     A source that is still empty and nodes that are not there yet are no errors: the version waits for them, and the
     plan is a sentence that says so.
     """
-    links = get_links()
     try:
-        if standing is None:
-            asked, _ = acts.examine(form.request(), links)
-            number = 1
-        else:
-            asked = StandingRequest.from_dict({**acts.as_request(standing), **form.changes()})
-            number = versions.last_number(standing) + 1
+        asked, number = _next_version(form, standing)
     except (PlanError, SourceBusy) as error:
-        _refuse(form, error)
+        form.refused(error)
         return None
     try:
-        found = preview(versions.as_job(asked, number, asked.nodes), links)
+        return shown(preview(versions.as_job(asked, number, asked.nodes)))
     except PlanError as error:
-        if error.field in ("source", "nodes"):
+        if error.field in WAITED_FOR:
             return {"waits": error.message}
-        _refuse(form, error)
-        return None
+        form.refused(error)
     except SourceBusy as error:
-        _refuse(form, error)
-        return None
-    return shown(found)
+        form.refused(error)
+    return None
 
 
-def _refuse(form: StandingForm, error: PlanError | SourceBusy) -> None:
-    if isinstance(error, PlanError):
-        form.refuse(error.field, error.message)
-    else:
-        form.add_error(None, str(error))
+def _next_version(form: StandingForm, standing: Standing | None) -> tuple[StandingRequest, int]:
+    """What is asked for, and the number that its next version would have. Raises PlanError, SourceBusy."""
+    if standing is None:
+        asked, _ = acts.examine(form.request(), get_links())
+        return asked, 1
+    asked = StandingRequest.from_dict({**acts.as_request(standing), **form.changes()})
+    return asked, versions.last_number(standing) + 1
 
 
 def _found(name: str) -> Standing:
