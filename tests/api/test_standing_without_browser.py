@@ -206,7 +206,8 @@ def test_no_page_asks_more_of_the_database_when_there_is_more_to_show(
     assert few == {"/standing/": 3, "/standing/llama/": 7, "/standing/new/": 3, "/standing/llama/change/": 4}
     stage.nodes("gpu-03", "gpu-04")
     stage.create(**asked(stage, name="another", destination="elsewhere"))
-    stage.newer("three")
+    stage.put("three")
+    acts.check(Standing.objects.get(name="llama"))
     stage.rounds(4)
     assert statements() == few
 
