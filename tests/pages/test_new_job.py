@@ -109,6 +109,18 @@ def test_what_is_wrong_stands_beside_its_field_before_and_after_sending(page: An
     expect(page.locator("#id_shard_size")).to_have_attribute("aria-invalid", "true")
 
 
+def test_a_path_that_was_typed_before_the_scripts_came_is_completed(page: Any, site: Site) -> None:
+    log_in(page)
+    held: list[Any] = []
+    page.route(re.compile(r"newjob.*\.js"), lambda route: held.append(route))
+    page.goto("/jobs/new/", wait_until="commit")
+    page.locator("#id_source").press_sequentially("gs://pages/lla")
+    expect(page.locator("#paths li")).to_have_count(0)
+    for route in held:
+        route.continue_()
+    expect(page.get_by_role("option", name="gs://pages/llama/")).to_be_visible()
+
+
 def test_a_form_that_is_sent_wrong_comes_back_with_what_was_typed(page: Any, site: Site) -> None:
     site.nodes("gpu-01")
     log_in(page)

@@ -89,4 +89,6 @@ export function completePaths(source, list, address, taken) {
     const item = event.target.closest("li");
     if (item) take(item.dataset.path);
   });
+  // The field has the focus from the start: somebody may have typed before this was here.
+  if (source.value !== source.defaultValue && document.activeElement === source) paths();
 }
