@@ -118,21 +118,30 @@ class Keeper:
                 return
             layout, before = job.store.layout, job.store.verified
             chosen = range(layout.shard_count) if shards is None else [s for s in shards if 0 <= s < layout.shard_count]
-            self._reverify(job, chosen)
-            damaged = before - job.store.verified
-            if shards is not None and damaged:
-                files = {segment.index for shard in damaged for segment in layout.file_segments(shard)}
-                self._reverify(job, sorted({shard for file in files for shard in layout.shards_of_file(file)}))
+            try:
+                self._reverify(job, chosen)
                 damaged = before - job.store.verified
+                if shards is not None and damaged:
+                    files = {segment.index for shard in damaged for segment in layout.file_segments(shard)}
+                    self._reverify(job, sorted({shard for file in files for shard in layout.shards_of_file(file)}))
+                    damaged = before - job.store.verified
+            except (StoreError, DiskFull) as error:
+                self._say(logging.ERROR, "job not verified", job, error=error)
+                self._start_anew(job)  # and the scheduler is told why it cannot be had here
+                return
             level = logging.WARNING if damaged else logging.INFO
             self._say(level, "job verified", job, shards=len(chosen), damaged=sorted(damaged))
             if shards is None:
                 job.forget_end()  # others may miss what is here, and the scheduler does not know of it any more
             if damaged:
-                job.reopen()
-                # What a node holds can only grow under one epoch; a new one starts from what it announces.
-                self._session.lose(self._session.epoch)
+                self._start_anew(job)
         self._changed(job)
+
+    def _start_anew(self, job: LocalJob) -> None:
+        """What a node holds can only grow under one epoch; a new one starts from what it announces."""
+        job.forget_end()
+        job.reopen()
+        self._session.lose(self._session.epoch)
 
     def _reverify(self, job: LocalJob, shards: Sequence[int]) -> None:
         job.store.reverify(shards, cancelled=lambda: job.gone or self._stopping.is_set())

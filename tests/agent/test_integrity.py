@@ -255,6 +255,27 @@ def test_other_content_at_the_destination_is_replaced_whole(fleet: Fleet) -> Non
     assert (old / "notes").read_text() == "not of the job"
 
 
+def test_nodes_whose_files_a_newer_job_replaced_leave_the_older_one_and_keep_the_newer_files(fleet: Fleet) -> None:
+    """A model of the same shape, whose files have the same sizes, was pushed to the same folder."""
+    fleet.start_all(["n1", "n2"])
+    old = fleet.payload({"a": 3 * MB, "b": MB})
+    job = fleet.submit(old, ["n1", "n2"])
+    fleet.wait_state(job, "complete")
+    new = fleet.payload({"a": 3 * MB, "b": MB}, seed=2)
+    newer = fleet.submit(new, ["n1", "n2"])
+    fleet.wait_state(newer, "complete")
+    fleet.start("n3")
+    fleet.scheduler.enrol(job, ["n3"])  # who reads other bytes than the older job's from both
+    wait_until(lambda: node_is(fleet, job, "n3", "done"), 60, "n3 to be done")
+    old.check(fleet.root / "n3", "models/m1")
+    wait_until(
+        lambda: any(node_is(fleet, job, name, "failed") for name in ("n1", "n2")), what="a node to leave the job"
+    )
+    why = next(event.fields["why"] for event in fleet.scheduler.events("0") if event.kind == "node_failed")
+    assert f"was put there by job {newer} after job {job}" in why
+    fleet.check(newer, new)
+
+
 def test_a_job_larger_than_the_disk_fails_there_with_the_figures_and_the_others_go_on(
     fleet: Fleet, small_disk: Path
 ) -> None:

@@ -20,6 +20,7 @@ from transfers.dataplane.placement import FileProblem
 from transfers.dataplane.reuse import Reuse
 from transfers.dataplane.room import MakeRoom, unlimited
 from transfers.dataplane.shardstate import PARTIAL, RECEIVING, VERIFIED, WHOLE, ShardState
+from transfers.dataplane.shelf import Shelf
 from transfers.dataplane.taking import Taker, copy_shard
 from transfers.dataplane.writer import ShardWriter, shard_crc
 from transfers.errors import Cancelled, CorruptShard, StoreError
@@ -76,12 +77,14 @@ class JobStore:
         with disk.disk_errors(self.folder.data_dir, f"look at the destination of job {self.job}"):
             placement.check_way(self.folder)
         self._state = state = self.folder.open_or_make_state()
+        self._check_ours()
         touched: set[int] = set()
         missing: list[int] = []
         for file in range(len(self.layout.files)):
             if state.is_placed(file) and placement.is_untouched(self.folder, state, file):
                 continue
             state.clear_placed(file)
+            parts.drop_shared(self.folder, file)
             if parts.exists(self.folder, file):
                 continue
             if proof.adopt_file(self.folder, state, file, cancelled):
@@ -108,8 +111,10 @@ class JobStore:
         """Proves what the state says by reading and summing; gives the digest of every shard that is proven.
 
         What does not agree is dropped, and a placed file with damaged bytes is taken back from its destination.
-        shards: only these; by default all. Cost: one read of what has arrived.
+        shards: only these; by default all. Cost: one read of what has arrived. Raises StoreError when another job has
+        put its files in the places of these.
         """
+        self._check_ours()
         chosen = range(self.layout.shard_count) if shards is None else shards
 
         def prove(some: Sequence[int]) -> dict[int, int]:
@@ -255,9 +260,10 @@ class JobStore:
         """Checks every file that is ready against the bucket's crc32c and moves the good ones to their destination.
 
         Gives the files that are wrong; they stay among the parts. May be called early and often, and after a kill at
-        any moment. Raises StoreError or DiskFull.
+        any moment. Raises StoreError, also when another job has put its files in these places since, or DiskFull.
         """
         with self._placing:
+            self._check_ours()
             good: list[int] = []
             problems: list[FileProblem] = []
             for file in self.files_ready():
@@ -288,8 +294,21 @@ class JobStore:
         if not self.attach():
             self.prepare()  # finds by their content which files are the job's
         with self._placing:
-            placement.remove_placed(self.folder, self.state)
+            placement.remove_placed(self.folder, self.state, lambda: set(Shelf(self.folder.data_dir).places(self.job)))
         self.discard()
+
+    def _check_ours(self) -> None:
+        """Raises StoreError when another job has put other content where this one had put its own: the newer stays."""
+        replaced = placement.replaced_files(self.folder, self.state)
+        owners = Shelf(self.folder.data_dir).places(self.job) if replaced else {}
+        for file in replaced:
+            path, ours = self.folder.final_path(file), self.layout.files[file]
+            owner, theirs = owners.get(path, ("", ours))
+            if (theirs.size, theirs.crc32c) != (ours.size, ours.crc32c):
+                raise StoreError(
+                    f"{path} was put there by job {owner} after job {self.job} had put its own: purge this job, or "
+                    "push its source again to have its files back"
+                )
 
     def _make_parts(self, files: list[int]) -> None:
         """Makes room for files; a part that is new has no bytes, whatever was known of the one before it."""
