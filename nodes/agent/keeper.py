@@ -127,21 +127,27 @@ class Keeper:
                     damaged = before - job.store.verified
             except (StoreError, DiskFull) as error:
                 self._say(logging.ERROR, "job not verified", job, error=error)
-                self._start_anew(job)  # and the scheduler is told why it cannot be had here
+                self._take_up_again(job)
                 return
             level = logging.WARNING if damaged else logging.INFO
             self._say(level, "job verified", job, shards=len(chosen), damaged=sorted(damaged))
             if shards is None:
                 job.forget_end()  # others may miss what is here, and the scheduler does not know of it any more
             if damaged:
-                self._start_anew(job)
+                job.reopen()
+                self._announce_anew()
         self._changed(job)
 
-    def _start_anew(self, job: LocalJob) -> None:
+    def _announce_anew(self) -> None:
         """What a node holds can only grow under one epoch; a new one starts from what it announces."""
-        job.forget_end()
-        job.reopen()
         self._session.lose(self._session.epoch)
+
+    def _take_up_again(self, job: LocalJob) -> None:
+        """Hold nothing of a job until it is prepared once more, which says to the scheduler what is wrong with it."""
+        if not job.wait_for(job.stop("taken up again"), QUIET_TIMEOUT):
+            self._say(logging.ERROR, "movers did not stop in time", job, seconds=QUIET_TIMEOUT)
+        job.put_away()
+        self._announce_anew()
 
     def _reverify(self, job: LocalJob, shards: Sequence[int]) -> None:
         job.store.reverify(shards, cancelled=lambda: job.gone or self._stopping.is_set())
