@@ -216,6 +216,29 @@ def test_bytes_that_rot_before_they_are_served_are_noticed_and_their_holder_repa
     assert after.bytes_gcs == read.bytes_gcs  # repaired from its peers
 
 
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: os.truncate(path, 5 * MB)], ids=["deleted", "cut"])
+def test_a_file_that_vanished_under_a_reader_comes_back_to_its_holder(
+    fleet: Fleet, damage: Callable[[Path], None]
+) -> None:
+    fleet.start_all(["n1", "n2"])
+    payload = fleet.payload({"a": 6 * MB, "b": 2 * MB})
+    job = fleet.submit(payload, ["n1", "n2"])
+    fleet.wait_state(job, "complete")
+    gone = fleet.root / "n1/models/m1/a"
+    right = gone.read_bytes()
+    damage(gone)
+    fleet.scheduler.set_caps("n2", upload_slots=0)  # the first reader can ask the one whose file is gone alone
+    fleet.start("n3")
+    fleet.scheduler.enrol(job, ["n3"])
+    fleet.jobs[job][2].append("n3")
+    wait_until(lambda: any(e.kind == "failed" for e in fleet.scheduler.events("0")), what="the reader to notice")
+    fleet.scheduler.set_caps("n2", upload_slots=2)
+    wait_until(lambda: gone.exists() and gone.read_bytes() == right, 20, "n1 to repair itself")
+    wait_until(lambda: node_is(fleet, job, "n3", "done"), 20, "n3 to be done")
+    wait_until(lambda: node_is(fleet, job, "n1", "done"), 20, "n1 to be done again")
+    fleet.check(job, payload)
+
+
 def test_verifying_some_shards_reads_no_others_unless_there_is_damage(fleet: Fleet) -> None:
     """As when one of them is said to be damaged, out of thousands."""
     fleet.start_all(["n1", "n2"])

@@ -97,7 +97,9 @@ def test_a_disk_that_fills_under_a_transfer_is_full_and_the_transfer_can_go_on(t
     assert store.finish_files() == []
 
 
-def test_a_disk_that_others_fill_meanwhile_ends_the_transfer_and_it_goes_on_when_there_is_room(small_disk: Path) -> None:
+def test_a_disk_that_others_fill_meanwhile_ends_the_transfer_and_it_goes_on_when_there_is_room(
+    small_disk: Path,
+) -> None:
     """In memory files are made with holes, so that what was there at the start may be gone."""
     payload = Payload({"a": 8 * MIB, "b": 300_000}, MIB)
     store = payload.store(small_disk)
