@@ -236,6 +236,9 @@ class Keeper:
             if problems:
                 job.reopen()  # the suspect shards may be assigned before the dispute is answered
                 self._dispute(job, epoch, problems)
+            elif not job.store.placed:  # a shard of it was dropped meanwhile: it is closed when that is here again
+                job.reopen()
+                return
             elif self._scheduler.finish(job.id, self._node, epoch):
                 job.leave_for(Stage.DONE)
             else:

@@ -113,7 +113,7 @@ def place_files(folder: JobFolder, state: ShardState, files: Iterable[int]) -> N
     for file in chosen:
         if folder.final_path(file).is_dir():
             raise StoreError(f"{folder.final_path(file)} is a folder, and job {folder.job} has a file of that name")
-    moved: list[int] = []
+    moved: dict[int, os.stat_result] = {}
     changed: dict[Path, None] = {}  # folders, in the order in which they were used
     with disk_errors(folder.data_dir, f"place the files of job {folder.job}"):
         try:
@@ -121,14 +121,15 @@ def place_files(folder: JobFolder, state: ShardState, files: Iterable[int]) -> N
             for file in chosen:
                 part, final = folder.part_path(file), folder.final_path(file)
                 changed |= dict.fromkeys(_make_folder(final.parent, folder.data_dir))
+                seen = part.stat()
                 with _names:
                     part.rename(final)
-                moved.append(file)
+                moved[file] = seen  # it may be gone again when the names are on the disk
         finally:
             for used in changed:
                 sync_folder(used)
-            for file in moved:
-                state.set_placed(file, folder.final_path(file).stat())
+            for file, seen in moved.items():
+                state.set_placed(file, seen)
         state.sync()
 
 
