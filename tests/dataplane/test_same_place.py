@@ -99,6 +99,17 @@ def test_a_purge_of_a_job_whose_files_were_replaced_leaves_those_of_the_new_one(
     new.check_placed(tmp_path / PLACE)
 
 
+@pytest.mark.parametrize("destination", ["m/current", "m"])
+def test_no_job_writes_through_or_over_the_link_of_a_version(tmp_path: Path, destination: str) -> None:
+    version = payload(1)
+    placed(version, tmp_path, "m/versions/3", FIRST)
+    assert Store(tmp_path).currents.switch("m", FIRST)
+    sizes = SIZES if destination == "m/current" else {"current": 1000}
+    with pytest.raises(StoreError, match="names the version in use|current is a folder"):
+        Payload(sizes, SHARD, seed=2).store(tmp_path, destination, SECOND)
+    version.check_placed(tmp_path / "m/current")
+
+
 @pytest.fixture
 def unprivileged(tmp_path: Path) -> Iterator[Path]:
     """A data directory of a process that may not write what is read-only, as agents are on servers."""

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from transfers.dataplane import disk, parts, placement, proof
+from transfers.dataplane.current import check_no_link_on_the_way
 from transfers.dataplane.folder import JobFolder
 from transfers.dataplane.layout import Layout
 from transfers.dataplane.placement import FileProblem
@@ -76,6 +77,7 @@ class JobStore:
         self.folder.describe()
         with disk.disk_errors(self.folder.data_dir, f"look at the destination of job {self.job}"):
             placement.check_way(self.folder)
+            check_no_link_on_the_way(self.folder)
         self._state = state = self.folder.open_or_make_state()
         self._check_ours()
         touched: set[int] = set()
