@@ -105,7 +105,7 @@ def test_no_job_writes_through_or_over_the_link_of_a_version(tmp_path: Path, des
     placed(version, tmp_path, "m/versions/3", FIRST)
     assert Store(tmp_path).currents.switch("m", FIRST)
     sizes = SIZES if destination == "m/current" else {"current": 1000}
-    with pytest.raises(StoreError, match="names the version in use|current is a folder"):
+    with pytest.raises(StoreError, match=r"names the version in use|current is a folder"):
         Payload(sizes, SHARD, seed=2).store(tmp_path, destination, SECOND)
     version.check_placed(tmp_path / "m/current")
 

@@ -57,8 +57,8 @@ def check_no_link_on_the_way(folder: JobFolder) -> None:
         link = folder.data_dir / way
         if link.is_symlink() and VersionPlace.of(str(link.readlink())):
             raise StoreError(
-                f"{link} names the version in use, and job {folder.job} has files there, which would change that version; "
-                "take another destination"
+                f"{link} names the version in use, and job {folder.job} has files there, which would change that "
+                "version; take another destination"
             )
 
 
