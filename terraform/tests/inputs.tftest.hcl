@@ -24,11 +24,12 @@ run "what_has_the_wrong_form" {
     database_tier            = "large"
     database_password        = "secret"
     alert_emails             = ["on call"]
+    runbook_url              = "docs/runbook.md"
   }
   expect_failures = [
     var.project, var.name, var.region, var.labels, var.package, var.bucket, var.subnet_range, var.operators,
     var.machine_type, var.coordinator_machine_type, var.node_labels, var.redis, var.database_tier, var.database_password,
-    var.alert_emails,
+    var.alert_emails, var.runbook_url,
   ]
 }
 

@@ -3,6 +3,11 @@
 
 locals {
   rules = { for rule in flatten([for group in yamldecode(var.rules).groups : group.rules]) : rule.alert => rule }
+  # What to do, by alert, out of the runbook. Its links are to pages beside it, and lead nowhere from a mail.
+  sections = {
+    for section in slice(split("\n## ", var.runbook), 1, length(split("\n## ", var.runbook))) :
+    regex("^[^\n]+", section) => trimspace(replace(replace(section, "/^[^\n]+/", ""), "/\\[([^\\]]*)\\]\\([^)]*\\)/", "$1"))
+  }
   severities = {
     critical = "CRITICAL"
     warning  = "ERROR"
@@ -41,6 +46,15 @@ resource "google_monitoring_alert_policy" "rule" {
 
   documentation {
     mime_type = "text/markdown"
-    content   = "${each.value.annotations.description}\n\nWhat to do: ${each.value.annotations.runbook_url}"
+    content   = "${each.value.annotations.description}\n\n${local.sections[each.key]}"
+
+    dynamic "links" {
+      for_each = toset(var.runbook_url == "" ? [] : ["${var.runbook_url}#${lower(each.key)}"])
+
+      content {
+        display_name = "Runbook"
+        url          = links.value
+      }
+    }
   }
 }
