@@ -87,3 +87,29 @@ run "zones_of_another_region" {
   }
   expect_failures = [var.zones]
 }
+
+run "disks_that_a_machine_type_brings_itself" {
+  command = plan
+  variables {
+    machine_type = "c3-standard-44-lssd"
+  }
+  expect_failures = [var.local_ssds]
+}
+
+run "fewer_disks_than_a_large_machine_takes" {
+  command = plan
+  variables {
+    machine_type = "n2-standard-48"
+    local_ssds   = 4
+  }
+  expect_failures = [var.local_ssds]
+}
+
+run "a_number_of_disks_that_no_n2_takes" {
+  command = plan
+  variables {
+    machine_type = "n2-standard-8"
+    local_ssds   = 6
+  }
+  expect_failures = [var.local_ssds]
+}

@@ -45,3 +45,19 @@ run "the_tunnel_is_a_command_that_can_be_pasted" {
     error_message = output.ui_tunnel
   }
 }
+
+run "disks_that_google_gives_are_taken" {
+  command = plan
+  variables {
+    machine_type = "n2-highmem-32"
+    local_ssds   = 16
+  }
+}
+
+run "other_series_take_what_they_are_given" {
+  command = plan
+  variables {
+    machine_type = "n2d-standard-48"
+    local_ssds   = 2
+  }
+}
