@@ -1,7 +1,7 @@
 # The workers; everything else is in variables.tf.
 
 variable "num_servers" {
-  description = "Number of workers; with autoscaling, the number to begin with."
+  description = "Number of workers. With autoscaling, its min and max count instead."
   type        = number
   default     = 3
 

@@ -61,3 +61,28 @@ run "other_series_take_what_they_are_given" {
     local_ssds   = 2
   }
 }
+
+run "a_fixed_number_of_workers_is_waited_for" {
+  command = plan
+  variables {
+    num_servers = 5
+  }
+
+  assert {
+    condition     = output.workers_expected == 5
+    error_message = "waits for ${output.workers_expected}"
+  }
+}
+
+run "with_autoscaling_its_least_counts" {
+  command = plan
+  variables {
+    num_servers = 50
+    autoscaling = { min = 4, max = 40 }
+  }
+
+  assert {
+    condition     = output.workers_expected == 4
+    error_message = "waits for ${output.workers_expected}"
+  }
+}

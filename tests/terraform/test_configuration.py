@@ -140,6 +140,15 @@ def test_every_alert_of_the_docs_is_one_of_the_cloud_too(plan: dict[str, Any]) -
     assert len(names) == (PROJECT / "docs" / "grafana" / "alerts.yml").read_text().count("- alert:")
 
 
+def test_an_autoscaled_fleet_shrinks_to_the_least_that_was_asked_for(terraform: Terraform, root: Path) -> None:
+    asked = ["-var=num_servers=50", "-var=autoscaling={min = 4, max = 400}", "-out=autoscaled.plan"]
+    good(terraform.run(root, "plan", "-input=false", "-no-color", *asked, variables=VARIABLES))
+    plan = json.loads(good(terraform.run(root, "show", "-json", "autoscaled.plan")))
+    [scaler] = resources(plan, "google_compute_region_autoscaler")
+    [policy] = scaler["autoscaling_policy"]
+    assert (policy["min_replicas"], policy["max_replicas"]) == (4, 400)
+
+
 LONGEST_DOCUMENTATION = 8192  # characters, by the API of Cloud Monitoring
 
 
