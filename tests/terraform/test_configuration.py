@@ -140,6 +140,15 @@ def test_every_alert_of_the_docs_is_one_of_the_cloud_too(plan: dict[str, Any]) -
     assert len(names) == (PROJECT / "docs" / "grafana" / "alerts.yml").read_text().count("- alert:")
 
 
+def test_alerts_are_of_this_installation_alone(plan: dict[str, Any]) -> None:
+    """Several installations in one project have their metrics in one place."""
+    for policy in resources(plan, "google_monitoring_alert_policy"):
+        [condition] = policy["conditions"]
+        [asked] = condition["condition_prometheus_query_language"]
+        assert re.search(r"fdist_\w+", asked["query"])
+        assert not re.search(r'fdist_\w+(?!\w|\{job="fdist")', asked["query"]), asked["query"]
+
+
 def test_an_autoscaled_fleet_shrinks_to_the_least_that_was_asked_for(terraform: Terraform, root: Path) -> None:
     asked = ["-var=num_servers=50", "-var=autoscaling={min = 4, max = 400}", "-out=autoscaled.plan"]
     good(terraform.run(root, "plan", "-input=false", "-no-color", *asked, variables=VARIABLES))

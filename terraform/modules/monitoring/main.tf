@@ -1,5 +1,5 @@
 # Alerts: the same rules as Prometheus has (docs/grafana/alerts.yml), asked of Cloud Monitoring, into which the Ops Agent
-# brings the coordinator's and the workers' metrics.
+# brings the coordinator's and the workers' metrics, as those of a job with this installation's name.
 
 locals {
   rules = { for rule in flatten([for group in yamldecode(var.rules).groups : group.rules]) : rule.alert => rule }
@@ -35,7 +35,7 @@ resource "google_monitoring_alert_policy" "rule" {
     display_name = each.key
 
     condition_prometheus_query_language {
-      query                     = each.value.expr
+      query                     = replace(replace(each.value.expr, "/(fdist_[a-z_]+)/", "$1{job=\"${var.name}\"}"), "}{", ", ")
       duration                  = { "1m" = "60s", "5m" = "300s", "10m" = "600s", "15m" = "900s", "30m" = "1800s" }[try(each.value.for, "1m")]
       evaluation_interval       = "60s"
       alert_rule                = each.key
