@@ -79,6 +79,7 @@ class Reading(Base):
         return [text(each) for each in found]
 
     def job(self, job: str) -> JobView | None:
+        self._run("tell")
         with self._client.pipeline(transaction=False) as pipe:
             pipe.hgetall(self._keys.job(job))
             pipe.zcard(self._keys.job(job, ":fresh"))
@@ -274,6 +275,7 @@ class Reading(Base):
 
     def overview(self) -> dict[str, int]:
         """Totals of the cell. assigned, attempts: transfers given, and pairs of nodes looked at for them, ever."""
+        self._run("tell")
         counted = ("moving", "assigned", "attempts")
         with self._client.pipeline(transaction=False) as pipe:
             pipe.hgetall(self._keys("totals"))

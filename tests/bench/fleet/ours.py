@@ -96,7 +96,7 @@ class Ours:
         if self.trace is not None:
             self._write_trace(job, scenario, topology)
         cpu = sum(cpu_seconds(pid) - before[name] for name, pid in pids.items())
-        copies = (rig.net.sent(rig.origin) - sent) * rig.share / scenario.size
+        copies = (rig.net.sent(rig.origin) - sent) / scenario.size
         done = times.read(job)
         seconds = {node: done[name] for node, name in enumerate(self.names) if name in done}
         self._compare(judged, topology)

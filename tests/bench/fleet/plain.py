@@ -90,7 +90,7 @@ def run_download(rig: Rig, scenario: Scenario) -> Result:
             stack.callback(process.kill)
             nodes.append(process)
         seconds = finish_times(nodes, begun)
-        copies = (rig.net.sent(rig.origin) - sent) * rig.share / scenario.size
+        copies = (rig.net.sent(rig.origin) - sent) / scenario.size
         return Result(DOWNLOAD, seconds, copies)
 
 
@@ -117,5 +117,5 @@ def run_chain(rig: Rig, scenario: Scenario) -> Result:
         source = f"cat {files} | socat -u - TCP:{first}"
         subprocess.run([*rig.net.prefix(rig.origin), "sh", "-c", source], check=True)
         seconds = finish_times(nodes, begun)
-        copies = (rig.net.sent(rig.origin) - sent) * rig.share / scenario.size
+        copies = (rig.net.sent(rig.origin) - sent) / scenario.size
         return Result(CHAIN, seconds, copies)

@@ -106,7 +106,7 @@ def run(rig: Rig, scenario: Scenario, piece_size: int = PIECE_SIZE, settings: li
                 thread.start()
             for thread in waits:
                 thread.join(max(begun + TIMEOUT - time.monotonic(), 0))
-        copies = (rig.net.sent(rig.origin) - sent) * rig.share / scenario.size
+        copies = (rig.net.sent(rig.origin) - sent) / scenario.size
         cpu = sum(cpu_seconds(peer.process.pid) - spent for peer, spent in zip(peers, before, strict=True))
         if scenario.fault == "cut":
             rig.net.join(scenario.nodes - 1)

@@ -30,7 +30,7 @@ for text, crc in pairs(cjson.decode(ARGV[6])) do
       if j.topology == 'pipeline' then
         call('SETBIT', j.got .. s, i, 1)
       end
-      hold(j, i, s)
+      hold(j, i, s, text_of(s))
       counted = counted + 1
     else
       rejected[#rejected + 1] = s

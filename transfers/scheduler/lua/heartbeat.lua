@@ -28,7 +28,7 @@ for lease, bytes in pairs(beat.progress) do
   else
     local j = load_job(l.job)
     if bytes > l.bytes then
-      l.bytes, l.expires = bytes, NOW + j.lease_ms
+      l.bytes, l.expires = bytes, later(j.lease_ms)
       change(n, 'takes', n.takes)
     end
     learn_early(j, l)

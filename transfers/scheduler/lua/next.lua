@@ -9,6 +9,7 @@
 -- first reply. A node that got less than it wanted is parked: later matches go to its inbox.
 
 local FIRST_REPORT, INBOX_TAKEN = 7, 64
+let_tallies_lag()
 local i = index_of(ARGV[3])
 if not is_current(i, ARGV[4]) then
   return 'stale'

@@ -33,13 +33,14 @@ for _, i in ipairs(due) do
   change(n, 'due', 0)
   for _, id in ipairs(ids_of(n.takes)) do
     local l = load_lease(id)
-    if l.expires <= NOW then
+    local expires = tonumber(l.expires)
+    if expires <= NOW then
       fail_lease(id, 'expired', 'stalled', l.bytes, 0, true)
       expired = expired + 1
       touched[l.job] = true
       if l.src ~= '' then sources[l.src] = true end
     else
-      look_by(n, l.expires)
+      look_by(n, expires)
     end
   end
 end

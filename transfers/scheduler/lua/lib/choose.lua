@@ -8,10 +8,7 @@ local RAREST = 16       -- shards of the job looked at from the rarest up
 local SAMPLE = 8        -- when none of those will do: so many are compared
 local REFRESHED_EVERY = 8 -- calls after which the rarest are read again; a new shard's first copy has them read at once
 
--- A pair was looked at, or a read of the bucket given: counted, to be compared with what was assigned.
-function attempt(j) change_job(j, 'attempts', j.attempts + 1) end
-
--- The job's rarest shards, rarest first: {shard, byte of a bitmap, mask in that byte}.
+-- The job's rarest shards, rarest first: {shard, byte of a bitmap, mask in that byte, live copies when they were read}.
 function rarest_of(j)
   local list = j.rarest
   if list and j.rarest_from + REFRESHED_EVERY > calls then
@@ -22,7 +19,7 @@ function rarest_of(j)
   for k = 1, #found, 2 do
     local s = tonumber(found[k])
     j.copies[s] = tonumber(found[k + 1])
-    list[#list + 1] = { s, (s - s % 8) / 8 + 1, BIT[s % 8] }
+    list[#list + 1] = { s, (s - s % 8) / 8 + 1, BIT[s % 8], j.copies[s] }
   end
   j.rarest, j.rarest_from = list, calls
   return list
@@ -64,6 +61,9 @@ local function choose_shard(j, among)
   end
   local best, fewest
   for _, rare in ipairs(rarest_of(j)) do
+    if best and fewest <= rare[4] then
+      break -- copies only come to be: this and all after it have as many by now
+    end
     local byte = among:byte(rare[2])
     if byte and byte ~= 0 and bit.band(byte, rare[3]) ~= 0 then
       local copies = j.copies[rare[1]] or 0

@@ -22,7 +22,7 @@ at_end[#at_end + 1] = tell_done
 
 -- last: the digest of a transfer that is done, why another ended
 local function transfer_event(kind, l, node, source, bytes, ms, first, last)
-  local line = l.job .. '\t' .. node .. '\t' .. l.shard .. '\t' .. source .. '\t' .. bytes .. '\t' .. ms .. '\t' .. l.id .. '\t'
+  local line = l.job .. '\t' .. node .. '\t' .. l.text .. '\t' .. source .. '\t' .. bytes .. '\t' .. ms .. '\t' .. l.id .. '\t'
     .. l.started .. '\t' .. first .. '\t' .. last
   if kind == 'done' then
     done[#done + 1] = line

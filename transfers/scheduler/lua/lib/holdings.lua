@@ -66,8 +66,8 @@ function fresh_if_lost(j, s)
 end
 
 -- One more live copy.
-local function add_copy(j, i, s)
-  call('SETBIT', j.hold .. s, i, 1)
+local function add_copy(j, i, s, text)
+  call('SETBIT', j.hold .. text, i, 1)
   brought_into_zone(j, i, s)
   local copies = tonumber(call('ZINCRBY', j.key .. ':rarity', 1, s))
   if copies == 1 then
@@ -88,12 +88,12 @@ local function remove_copy(j, i, s)
   j.copies[s], j.rarest = nil, nil
 end
 
--- The node's verified copy of s counts from now on. Gives how many it holds, or false when it counted already.
-function hold(j, i, s)
+-- The node's verified copy of s (and as text) counts from now on. Gives how many it holds, or false when it counted already.
+function hold(j, i, s, text)
   if call('SETBIT', j.have .. i, s, 1) == 1 then
     return false
   end
-  change_job(j, 'held', j.held + 1)
+  tally(j, 'held', 1)
   local count = j.counts[i]
   if count then
     count = count + 1
@@ -102,7 +102,7 @@ function hold(j, i, s)
     count = count_of(j, i)
   end
   if load_node(i).barred == 0 then
-    add_copy(j, i, s)
+    add_copy(j, i, s, text)
     if count == 1 then
       set_giver(j, i, true)
     end
@@ -116,7 +116,7 @@ end
 -- The node's copy of s counts no longer; with `wants`, it is to be fetched again.
 function unhold(j, i, s, wants)
   if call('SETBIT', j.have .. i, s, 0) == 1 then
-    change_job(j, 'held', j.held - 1)
+    tally(j, 'held', -1)
     j.counts[i] = nil
     if count_of(j, i) == 0 then
       set_giver(j, i, false)

@@ -29,7 +29,7 @@ function idle_among(bitmap, limit, within)
   write_up()
   local found = some_bits(both(bitmap, P .. 'up', within), limit)
   for k, i in ipairs(found) do
-    found[k] = tostring(i)
+    found[k] = text_of(i)
   end
   return found
 end
@@ -71,7 +71,7 @@ function idle_of(j)
     pool = { normal = {}, slow = {}, place = {}, at = {} }
     local slow = call('GET', P .. 'slow') or ''
     for _, i in ipairs(all_bits(both(P .. 'up', j.key .. ':givers'))) do
-      i = tostring(i)
+      i = text_of(i)
       move(pool, i, list_of(j, i, has_bit(slow, i) and 'slow' or 'normal'))
     end
     j.idle = pool

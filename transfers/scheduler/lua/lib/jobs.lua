@@ -9,8 +9,7 @@
 local JOBS_TRIED = 16 -- jobs of a node looked at, highest priority first
 
 local NUMBERS = { 'shard_count', 'shard_size', 'size', 'gcs_slots', 'gcs_used', 'gcs_flight', 'gcs_budget', 'lease_ms', 'pace',
-  'gcs_pace', 'avoids', 'upload_slots', 'download_slots', 'held', 'bytes_gcs', 'bytes_peer', 'moving', 'assigned', 'attempts',
-  'nodes', 'done', 'failed', 'gone', 'quorum', 'ready', 'started', 'chain_end', 'reorder', 'priority', 'max_disputes',
+  'gcs_pace', 'avoids', 'upload_slots', 'download_slots', 'bytes_gcs', 'nodes', 'done', 'failed', 'gone', 'quorum', 'ready', 'started', 'chain_end', 'reorder', 'priority', 'max_disputes',
   'wasted', 'own_zone', 'heard', 'awaits' }
 local JOB_FIELDS = { 'state', 'topology', 'policy', 'order' }
 for k = 1, #NUMBERS do

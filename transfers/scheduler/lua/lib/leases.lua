@@ -88,7 +88,7 @@ end
 local function assignment_of(j, l)
   j.json = j.json or cjson.encode(j.id)
   local crc = l.how ~= 'confirm' and digest_of(j, l.shard)
-  local out = '{"lease":"' .. l.id .. '","job":' .. j.json .. ',"shard":' .. l.shard .. ',"expires":' .. l.expires
+  local out = '{"lease":"' .. l.id .. '","job":' .. j.json .. ',"shard":' .. l.text .. ',"expires":' .. l.expires
   if crc then
     out = out .. ',"digest":' .. crc
   end
@@ -97,28 +97,28 @@ local function assignment_of(j, l)
   end
   local src = load_node(l.src)
   return out .. ',"source":' .. cjson.encode(src.name) .. ',"address":' .. cjson.encode(src.address) .. ',"ticket":"'
-    .. ticket(src, j.id, l.shard, name_of(l.dst)) .. (l.how == 'cut_through' and '","cut_through":true}' or '"}')
+    .. ticket(src, j.id, l.text, name_of(l.dst)) .. (l.how == 'cut_through' and '","cut_through":true}' or '"}')
 end
 
 -- Lease shard s of job j to node i from node src ('' is the bucket). Gives the assignment as JSON.
 -- how: cut_through (the source may still be receiving it), confirm (a suspect shard), trial (src is normal, i was slow)
 function grant(j, i, s, src, how)
   local n = load_node(i)
-  local l = new_lease(new_lease_id(i), j.id, s, i, src, NOW, NOW + j.lease_ms)
+  local l = new_lease(new_lease_id(i), j.id, s, text_of(s), i, src, NOW_TEXT, later(j.lease_ms))
   l.how = how ~= '' and how or nil
   n.takes[#n.takes + 1] = l
   change(n, 'takes', n.takes)
-  look_by(n, l.expires)
+  look_by(n, NOW + j.lease_ms)
   take_slots(j, l)
-  change_job(j, 'moving', j.moving + 1)
-  change_job(j, 'assigned', j.assigned + 1)
+  tally(j, 'moving', 1)
+  tally(j, 'assigned', 1)
   call('SETBIT', j.need .. i, s, 0)
   if j.topology == 'pipeline' then
     call('SETBIT', j.got .. s, i, 1)
   end
   brought_into_zone(j, i, s)
   if src == '' then
-    change_job(j, 'attempts', j.attempts + 1)
+    attempt(j)
     change_job(j, 'gcs_flight', j.gcs_flight + bytes_of(j, s))
     call('HINCRBY', j.key .. ':reading', s, 1)
     unmake_fresh(j, s)
@@ -185,7 +185,7 @@ function release(l, brought)
   end
   if exists(j) then
     log_end(j, l, brought)
-    change_job(j, 'moving', j.moving - 1)
+    tally(j, 'moving', -1)
     if l.src == '' then
       change_job(j, 'gcs_flight', j.gcs_flight - bytes_of(j, l.shard))
       if call('HINCRBY', j.key .. ':reading', l.shard, -1) <= 0 then
@@ -237,7 +237,7 @@ function fail_lease(id, kind, why, bytes, ms, tell, first)
       make_fresh(j, l.shard)
     end
   else
-    change_job(j, 'bytes_peer', j.bytes_peer + bytes)
+    tally(j, 'bytes_peer', bytes)
     if why ~= 'moved' then
       local till = NOW + avoid_for(j, l, kind)
       change_job(j, 'avoids', math.max(j.avoids, till))

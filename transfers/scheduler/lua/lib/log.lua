@@ -30,15 +30,16 @@ end
 
 local function log_grant(j, l, how)
   local idle = j.idle
-  log_line(j, 'g ' .. NOW_TEXT .. ' ' .. l.id .. ' ' .. l.shard .. ' ' .. (l.src == '' and '-' or l.src) .. ' '
-    .. math.floor(j.copies[l.shard] or 0) .. ' ' .. (idle and #idle.normal or 0) .. ' ' .. j.parked_count .. ' '
+  log_line(j, 'g ' .. NOW_TEXT .. ' ' .. l.id .. ' ' .. l.text .. ' ' .. (l.src == '' and '-' or l.src) .. ' '
+    .. text_of(math.floor(j.copies[l.shard] or 0)) .. ' ' .. text_of(idle and #idle.normal or 0) .. ' '
+    .. text_of(j.parked_count) .. ' '
     .. (how == '' and because or how))
 end
 
 local function log_wait(j, i, wants)
   local idle = j.idle
-  log_line(j, 'w ' .. NOW_TEXT .. ' ' .. i .. ' ' .. wants .. ' ' .. (idle and #idle.normal or 0) .. ' '
-    .. j.gcs_slots - j.gcs_used .. ' ' .. j.fresh_count)
+  log_line(j, 'w ' .. NOW_TEXT .. ' ' .. i .. ' ' .. wants .. ' ' .. text_of(idle and #idle.normal or 0) .. ' '
+    .. text_of(j.gcs_slots - j.gcs_used) .. ' ' .. text_of(j.fresh_count))
 end
 
 local function log_end(j, l, brought)

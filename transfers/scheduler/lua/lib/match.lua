@@ -142,7 +142,7 @@ function find_taker(j, src)
   local all = #parked <= PARKED_TRIED
   if j.own_zone == 1 then
     for _, i in ipairs(some_bits(both(j.key .. ':waiting', near(j, src)), PARKED_TRIED)) do
-      parked[#parked + 1] = tostring(i)
+      parked[#parked + 1] = text_of(i)
     end
   end
   for _, i in ipairs(parked) do
@@ -165,7 +165,7 @@ function find_taker(j, src)
     if has_bit(have, s) then
       attempt(j)
       for _, i in ipairs(some_bits(without(j.key .. ':waiting', j.hold .. s), 2)) do
-        i = tostring(i)
+        i = text_of(i)
         if takes(j, i, src) and call('GETBIT', j.need .. i, s) == 1 and (not crosses(j, src, i) or may_cross(j, i, s)) then
           local good, how = fits(j, src, s, i)
           if good then

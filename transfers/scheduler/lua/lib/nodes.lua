@@ -16,14 +16,14 @@ local USUAL = { due = 0, wants = 0, parked_at = 0, gcs_wait = 0, shunned = 0, ba
   up_max = 0, down_max = 0, gcs_max = 0 }
 local NODE = { __index = USUAL }
 
--- A transfer: id ("<number>.<receiver's index>"), job, shard, dst, src ('' is the bucket), started, expires. Where they
--- are not usual also: bytes that came so far, how, and ending: its receiver said that it is nearly over, which freed both
--- slots.
+-- A transfer: id ("<number>.<receiver's index>"), job, shard, dst, src ('' is the bucket); as text for all that is written
+-- of it: text (the shard), started, expires. Where they are not usual also: bytes that came so far, how, and ending: its
+-- receiver said that it is nearly over, which freed both slots.
 local LEASE = { __index = { bytes = 0, how = '' } }
 
 local function pack_lease(l)
-  return l.id .. '\t' .. l.job .. '\t' .. l.shard .. '\t' .. l.src .. '\t' .. l.started .. '\t' .. l.expires .. '\t'
-    .. l.bytes .. '\t' .. l.how .. '\t' .. (l.ending and '1' or '')
+  return l.id .. '\t' .. l.job .. '\t' .. l.text .. '\t' .. l.src .. '\t' .. l.started .. '\t' .. l.expires .. '\t'
+    .. (l.bytes == 0 and '0' or l.bytes) .. '\t' .. l.how .. '\t' .. (l.ending and '1' or '')
 end
 
 local function pack_takes(n)
@@ -38,8 +38,9 @@ local function pack_takes(n)
   return table.concat(rows, '\n')
 end
 
-local function new_lease(id, job, shard, dst, src, started, expires)
-  return setmetatable({ id = id, job = job, shard = shard, dst = dst, src = src, started = started, expires = expires }, LEASE)
+local function new_lease(id, job, shard, text, dst, src, started, expires)
+  return setmetatable(
+    { id = id, job = job, shard = shard, text = text, dst = dst, src = src, started = started, expires = expires }, LEASE)
 end
 
 local PACKED_LEASE = '([^\t\n]*)' .. ('\t([^\t\n]*)'):rep(8)
@@ -47,7 +48,7 @@ local PACKED_LEASE = '([^\t\n]*)' .. ('\t([^\t\n]*)'):rep(8)
 local function unpack_takes(n, text)
   n.takes, n.down, n.gcs = {}, 0, 0
   for id, job, shard, src, started, expires, bytes, how, ending in text:gmatch(PACKED_LEASE) do
-    local l = new_lease(id, job, tonumber(shard), n.index, src, tonumber(started), tonumber(expires))
+    local l = new_lease(id, job, tonumber(shard), shard, n.index, src, started, expires)
     l.bytes = bytes ~= '0' and tonumber(bytes) or nil
     l.how = how ~= '' and how or nil
     l.ending = ending ~= '' or nil

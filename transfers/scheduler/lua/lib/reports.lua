@@ -72,7 +72,7 @@ local function accept(i, l, r, out)
   end
   local source = l.src ~= '' and load_node(l.src)
   if source then
-    change_job(j, 'bytes_peer', j.bytes_peer + r.bytes)
+    tally(j, 'bytes_peer', r.bytes)
     if source.strikes > 0 then
       change_node(l.src, 'strikes', 0)
     end
@@ -80,7 +80,7 @@ local function accept(i, l, r, out)
     change_job(j, 'bytes_gcs', j.bytes_gcs + r.bytes)
   end
   learn(j, i, l.src, r.bytes, r.ms)
-  local count = hold(j, i, l.shard)
+  local count = hold(j, i, l.shard, l.text)
   if count or l.how == 'confirm' then
     transfer_event('done', l, name_of(i), source and source.name or '', r.bytes_text, r.ms_text, r.first, r.crc)
   end
@@ -103,7 +103,7 @@ local function reject(i, l, r, verdict, out)
     change_node(i, 'gcs_wait', NOW + GCS_WAIT_MS)
     return
   end
-  if l.started < number(load_node(l.src).epoch) then
+  if tonumber(l.started) < number(load_node(l.src).epoch) then
     return -- the source has started anew since, and was told nothing of this
   end
   if l.how == 'cut_through' then
@@ -149,7 +149,7 @@ function apply_reports(i, first)
       end
       if verdict == 'unsettled' then
         out.unsettled[#out.unsettled + 1] = l.id
-        l.expires = NOW + load_job(l.job).lease_ms
+        l.expires = later(load_job(l.job).lease_ms)
         change(load_node(i), 'takes', load_node(i).takes)
       else
         set_free(l, out)

@@ -24,9 +24,9 @@ function pads(key)
   return table.concat(inner), table.concat(outer)
 end
 
--- A ticket for the node called dst to read shard s of the job from node src.
+-- A ticket for the node called dst to read shard s (as text) of the job from node src.
 function ticket(src, job_id, s, dst)
-  local expires = NOW + TICKET_MS
+  local expires = later(TICKET_MS)
   local inner = redis.sha1hex(src.ipad .. job_id .. '|' .. s .. '|' .. dst .. '|' .. expires)
   return expires .. '.' .. redis.sha1hex(src.opad .. unhex(inner))
 end
