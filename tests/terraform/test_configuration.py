@@ -171,6 +171,7 @@ def test_an_alert_says_itself_what_to_do_and_leads_to_the_runbook_where_its_addr
         assert len(told["content"]) < LONGEST_DOCUMENTATION
         assert not re.search(r"\]\((?!https://)", told["content"]), "a link that leads nowhere from a mail"
         assert "example.org/fdist" not in told["content"]
+        assert "{{" not in told["content"], "Prometheus's templates are not Cloud Monitoring's"
         links = [(link["display_name"], link["url"]) for link in told["links"]]
         assert links == ([("Runbook", f"{address}#{name.lower()}")] if address else []), name
 

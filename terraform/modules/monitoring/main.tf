@@ -46,7 +46,8 @@ resource "google_monitoring_alert_policy" "rule" {
 
   documentation {
     mime_type = "text/markdown"
-    content   = "${each.value.annotations.description}\n\n${local.sections[each.key]}"
+    # Labels are in the alert itself; here they stand as <standing>: Prometheus's templates are not known.
+    content = "${replace(each.value.annotations.description, "/\\{\\{ *\\$labels\\.([a-z_]+) *\\}\\}/", "<$1>")}\n\n${local.sections[each.key]}"
 
     dynamic "links" {
       for_each = toset(var.runbook_url == "" ? [] : ["${var.runbook_url}#${lower(each.key)}"])
