@@ -84,6 +84,7 @@ class Agent:
             ),
             self._ticket_key,
             moved=self._server_moved,
+            unreadable=self._unreadable,
             identity=None if config.peer_tls == "off" else make_identity(config.name),
         )
         self.metrics = _metrics(config)
@@ -314,6 +315,12 @@ class Agent:
         """Peers were told an address that is no longer ours."""
         self.session.lose(self.session.epoch)
         self._pulse.soon()
+
+    def _unreadable(self, job: str, shard: int) -> None:
+        """A reader found that bytes of a shard are gone here: look at it, and fetch it anew."""
+        local = self.book.get(job)
+        if local is not None:
+            self.book.verify(local, [shard])
 
     # --- what we tell
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from nodes.agent.job import UNFINISHED, LocalJob, Stage
@@ -71,6 +71,10 @@ class JobBook:
         job.close_due = True
         self._queue("close", job, self._keeper.close)
 
+    def verify(self, job: LocalJob, shards: Sequence[int] | None = None) -> None:
+        """Read all of a job, or these shards, and fetch anew what is damaged."""
+        self._pool.submit(lambda: self._keeper.verify(job, shards))
+
     def announce_late(self, job: LocalJob) -> None:
         self._queue("announce", job, self._keeper.announce_late)
 
@@ -100,7 +104,7 @@ class JobBook:
         if operation == "purge" and order.get("unless_linked") and self._keeper.is_linked(name):
             say(logger, logging.INFO, "not purged, it is current here", node=self._session.node, job=name)
             return
-        job = self._find(name) or LocalJob(name)
+        job = self.get(name) or LocalJob(name)
         if operation in ("cancel", "purge"):
             with self._lock:
                 self._jobs.pop(name, None)
@@ -110,8 +114,7 @@ class JobBook:
             shards = [int(shard) for shard in order.get("shards", ())]
             self._pool.submit(lambda: self._keeper.drop(job, shards))
         elif operation == "verify":
-            some = [int(shard) for shard in order["shards"]] if "shards" in order else None
-            self._pool.submit(lambda: self._keeper.verify(job, some))
+            self.verify(job, [int(shard) for shard in order["shards"]] if "shards" in order else None)
         else:
             say(logger, logging.ERROR, "order not understood", node=self._session.node, order=dict(order))
 

@@ -63,6 +63,7 @@ class LocalJob:
         self.failures = 0
         self.gaps = GapTrace()
         self._store: JobStore | None = None
+        self._prepared = False
         self._digests: tuple[int, ...] = ()
         self._changed = threading.Condition()
         self._transfers: set[Transfer] = set()
@@ -77,7 +78,7 @@ class LocalJob:
 
     @property
     def prepared(self) -> bool:
-        return self._store is not None
+        return self._prepared
 
     @property
     def gone(self) -> bool:
@@ -98,6 +99,7 @@ class LocalJob:
         store.reverify(cancelled=cancelled)
         self._digests = plan.digests
         self._store = store
+        self._prepared = True
 
     def check_digest(self, shard: int, digest: int | None) -> None:
         """Raises Tampered when the digest that Redis gives for a shard is not the one that the coordinator signed."""
@@ -151,6 +153,12 @@ class LocalJob:
         with self._changed:
             if self.stage is not Stage.GONE:
                 self.stage = Stage.OPEN if self.prepared else Stage.WANTED
+
+    def put_away(self) -> None:
+        """As if it had never been opened here; what is on the disk stays."""
+        with self._changed:
+            if self.stage is not Stage.GONE:
+                self.stage, self.announced, self._prepared = Stage.WANTED, None, False
 
     def forget_end(self) -> None:
         """Open it as soon as the scheduler counts it as open, however lately it ended here."""

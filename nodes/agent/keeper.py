@@ -118,21 +118,36 @@ class Keeper:
                 return
             layout, before = job.store.layout, job.store.verified
             chosen = range(layout.shard_count) if shards is None else [s for s in shards if 0 <= s < layout.shard_count]
-            self._reverify(job, chosen)
-            damaged = before - job.store.verified
-            if shards is not None and damaged:
-                files = {segment.index for shard in damaged for segment in layout.file_segments(shard)}
-                self._reverify(job, sorted({shard for file in files for shard in layout.shards_of_file(file)}))
+            try:
+                self._reverify(job, chosen)
                 damaged = before - job.store.verified
+                if shards is not None and damaged:
+                    files = {segment.index for shard in damaged for segment in layout.file_segments(shard)}
+                    self._reverify(job, sorted({shard for file in files for shard in layout.shards_of_file(file)}))
+                    damaged = before - job.store.verified
+            except (StoreError, DiskFull) as error:
+                self._say(logging.ERROR, "job not verified", job, error=error)
+                self._take_up_again(job)
+                return
             level = logging.WARNING if damaged else logging.INFO
             self._say(level, "job verified", job, shards=len(chosen), damaged=sorted(damaged))
             if shards is None:
                 job.forget_end()  # others may miss what is here, and the scheduler does not know of it any more
             if damaged:
                 job.reopen()
-                # What a node holds can only grow under one epoch; a new one starts from what it announces.
-                self._session.lose(self._session.epoch)
+                self._announce_anew()
         self._changed(job)
+
+    def _announce_anew(self) -> None:
+        """What a node holds can only grow under one epoch; a new one starts from what it announces."""
+        self._session.lose(self._session.epoch)
+
+    def _take_up_again(self, job: LocalJob) -> None:
+        """Hold nothing of a job until it is prepared once more, which says to the scheduler what is wrong with it."""
+        if not job.wait_for(job.stop("taken up again"), QUIET_TIMEOUT):
+            self._say(logging.ERROR, "movers did not stop in time", job, seconds=QUIET_TIMEOUT)
+        job.put_away()
+        self._announce_anew()
 
     def _reverify(self, job: LocalJob, shards: Sequence[int]) -> None:
         job.store.reverify(shards, cancelled=lambda: job.gone or self._stopping.is_set())
@@ -221,6 +236,9 @@ class Keeper:
             if problems:
                 job.reopen()  # the suspect shards may be assigned before the dispute is answered
                 self._dispute(job, epoch, problems)
+            elif not job.store.placed:  # a shard of it was dropped meanwhile: it is closed when that is here again
+                job.reopen()
+                return
             elif self._scheduler.finish(job.id, self._node, epoch):
                 job.leave_for(Stage.DONE)
             else:

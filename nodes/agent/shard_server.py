@@ -53,7 +53,8 @@ class ServerOptions:
 class ShardServerChild:
     """Supervises `python -m transfers.dataplane.server`.
 
-    moved: called when the server came back on another port than before. identity: with which it serves by TLS.
+    moved: called when the server came back on another port than before. unreadable: called with a job and a shard that
+    the disk does not give any more. identity: with which it serves by TLS.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class ShardServerChild:
         options: ServerOptions,
         ticket_key: str,
         moved: Callable[[], None],
+        unreadable: Callable[[str, int], None],
         identity: Identity | None = None,
     ) -> None:
         self.port = options.port
@@ -71,6 +73,7 @@ class ShardServerChild:
         self._options = options
         self._key = ticket_key
         self._moved = moved
+        self._unreadable = unreadable
         self._rate = options.rate
         self._uploads = options.uploads
         self._clock_offset = 0
@@ -198,6 +201,9 @@ class ShardServerChild:
             elif line.startswith("{"):
                 self.stats = json.loads(line)
                 self._answered.set()
+            elif line.startswith("unreadable "):
+                _, job, shard = line.split()
+                self._unreadable(job, int(shard))
 
     def _tell(self, line: str) -> None:
         child = self._child

@@ -216,6 +216,29 @@ def test_bytes_that_rot_before_they_are_served_are_noticed_and_their_holder_repa
     assert after.bytes_gcs == read.bytes_gcs  # repaired from its peers
 
 
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: os.truncate(path, 5 * MB)], ids=["deleted", "cut"])
+def test_a_file_that_vanished_under_a_reader_comes_back_to_its_holder(
+    fleet: Fleet, damage: Callable[[Path], None]
+) -> None:
+    fleet.start_all(["n1", "n2"])
+    payload = fleet.payload({"a": 6 * MB, "b": 2 * MB})
+    job = fleet.submit(payload, ["n1", "n2"])
+    fleet.wait_state(job, "complete")
+    gone = fleet.root / "n1/models/m1/a"
+    right = gone.read_bytes()
+    damage(gone)
+    fleet.scheduler.set_caps("n2", upload_slots=0)  # the first reader can ask the one whose file is gone alone
+    fleet.start("n3")
+    fleet.scheduler.enrol(job, ["n3"])
+    fleet.jobs[job][2].append("n3")
+    wait_until(lambda: any(e.kind == "failed" for e in fleet.scheduler.events("0")), what="the reader to notice")
+    fleet.scheduler.set_caps("n2", upload_slots=2)
+    wait_until(lambda: gone.exists() and gone.read_bytes() == right, 20, "n1 to repair itself")
+    wait_until(lambda: node_is(fleet, job, "n3", "done"), 20, "n3 to be done")
+    wait_until(lambda: node_is(fleet, job, "n1", "done"), 20, "n1 to be done again")
+    fleet.check(job, payload)
+
+
 def test_verifying_some_shards_reads_no_others_unless_there_is_damage(fleet: Fleet) -> None:
     """As when one of them is said to be damaged, out of thousands."""
     fleet.start_all(["n1", "n2"])
@@ -253,6 +276,27 @@ def test_other_content_at_the_destination_is_replaced_whole(fleet: Fleet) -> Non
     fleet.wait_state(job, "complete")
     fleet.check(job, payload)
     assert (old / "notes").read_text() == "not of the job"
+
+
+def test_nodes_whose_files_a_newer_job_replaced_leave_the_older_one_and_keep_the_newer_files(fleet: Fleet) -> None:
+    """A model of the same shape, whose files have the same sizes, was pushed to the same folder."""
+    fleet.start_all(["n1", "n2"])
+    old = fleet.payload({"a": 3 * MB, "b": MB})
+    job = fleet.submit(old, ["n1", "n2"])
+    fleet.wait_state(job, "complete")
+    new = fleet.payload({"a": 3 * MB, "b": MB}, seed=2)
+    newer = fleet.submit(new, ["n1", "n2"])
+    fleet.wait_state(newer, "complete")
+    fleet.start("n3")
+    fleet.scheduler.enrol(job, ["n3"])  # who reads other bytes than the older job's from both
+    wait_until(lambda: node_is(fleet, job, "n3", "done"), 60, "n3 to be done")
+    old.check(fleet.root / "n3", "models/m1")
+    wait_until(
+        lambda: any(node_is(fleet, job, name, "failed") for name in ("n1", "n2")), what="a node to leave the job"
+    )
+    why = next(event.fields["why"] for event in fleet.scheduler.events("0") if event.kind == "node_failed")
+    assert f"was put there by job {newer} after job {job}" in why
+    fleet.check(newer, new)
 
 
 def test_a_job_larger_than_the_disk_fails_there_with_the_figures_and_the_others_go_on(

@@ -45,6 +45,12 @@ class Payload:
             writer.write(self.shard(index))
             store.mark_verified(index, writer.finish())
 
+    def put(self, folder: Path) -> None:
+        """The files as somebody else would write them."""
+        for name, data in self.data.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(data)
+
     def check_placed(self, folder: Path) -> None:
         for name, data in self.data.items():
             assert (folder / name).read_bytes() == data

@@ -5,7 +5,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from transfers.dataplane.layout import Layout, OriginObject, PayloadFile
 from transfers.dataplane.store import JobStore, Store
 from transfers.errors import DiskFull, StoreError
 
-from .payloads import JOB, mixed_payload
+from .payloads import JOB, Payload, mixed_payload
 
 ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
@@ -95,6 +95,32 @@ def test_a_disk_that_fills_under_a_transfer_is_full_and_the_transfer_can_go_on(t
     assert store.reverify() == {}
     payload.fill(store)
     assert store.finish_files() == []
+
+
+def test_a_disk_that_others_fill_meanwhile_ends_the_transfer_and_it_goes_on_when_there_is_room(
+    small_disk: Path,
+) -> None:
+    """In memory files are made with holes, so that what was there at the start may be gone."""
+    payload = Payload({"a": 8 * MIB, "b": 300_000}, MIB)
+    store = payload.store(small_disk)
+    payload.fill(store, 0)
+    filler = small_disk / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(MIB))
+    writer = store.writer(1)
+    with pytest.raises(DiskFull, match="write shard 1 of job"):
+        writer.write(payload.shard(1))
+    writer.abort()
+    filler.unlink()
+    again = payload.store(small_disk)
+    assert again.reverify() == {0: payload.digest(0)}
+    writer = again.writer(1, again.received(1))
+    writer.write(payload.shard(1)[again.received(1) :])
+    again.mark_verified(1, writer.finish())
+    payload.fill(again, *range(2, payload.layout.shard_count))
+    assert again.finish_files() == []
+    payload.check_placed(small_disk / "models/m")
 
 
 def test_a_data_directory_that_cannot_be_written_says_so(small_disk: Path) -> None:

@@ -1,5 +1,6 @@
 """Shards from node to node over real sockets: what is served, to whom, and while it still arrives."""
 
+import errno
 import http.client
 import json
 import os
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from transfers.dataplane import wire
 from transfers.dataplane.peer import NotHeld, PeerClient
 from transfers.dataplane.ratelimit import TokenBucket
 from transfers.dataplane.tickets import make_ticket
@@ -368,3 +370,33 @@ def wait_until(condition, seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < give_up
         time.sleep(0.0005)
+
+
+def refuses(*_: int) -> int:
+    raise OSError(errno.EIO, "Input/output error")
+
+
+@pytest.mark.parametrize("damage", ["deleted", "cut", "unreadable"])
+def test_bytes_that_the_disk_does_not_give_any_more_are_told_of(
+    tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payload = mixed_payload()
+    source, target = payload.store(tmp_path / "a"), payload.store(tmp_path / "b")
+    payload.fill(source)
+    assert source.finish_files() == []
+    file = tmp_path / "a/models/m/big-0.bin"
+    if damage == "deleted":
+        file.unlink()
+    elif damage == "cut":
+        os.truncate(file, 70_000)
+    else:
+        monkeypatch.setattr(wire, "file_sender", lambda connection: refuses)
+    told: list[tuple[str, int]] = []
+    with (
+        serving(tmp_path / "a", unreadable=lambda job, shard: told.append((job, shard))) as server,
+        pytest.raises(PeerFailed) as caught,
+    ):
+        fetch(PeerClient(), server.port, target, 1)
+    assert caught.value.why == "reset"
+    assert target.received(1) == 0
+    assert set(told) == {(JOB, 1)}

@@ -48,6 +48,20 @@ class VersionPlace:
         return cls(match["base"] or "", int(match["number"])) if match else None
 
 
+def check_no_link_on_the_way(folder: JobFolder) -> None:
+    """Raises StoreError when files of a job would land in a version by way of its link, or in place of the link."""
+    base = Path(folder.destination)
+    names = {base / file.name for file in folder.layout.files}
+    ways = {way for name in names for way in (name, *name.parents) if way.name == LINK}
+    for way in sorted(ways):
+        link = folder.data_dir / way
+        if link.is_symlink() and VersionPlace.of(str(link.readlink())):
+            raise StoreError(
+                f"{link} names the version in use, and job {folder.job} has files there, which would change that "
+                "version; take another destination"
+            )
+
+
 class Currents:
     """The links of one node. Safe to share between threads; a version that is being deleted is not pointed at."""
 

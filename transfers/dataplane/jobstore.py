@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from transfers.dataplane import disk, parts, placement, proof
+from transfers.dataplane.current import check_no_link_on_the_way
 from transfers.dataplane.folder import JobFolder
 from transfers.dataplane.layout import Layout
 from transfers.dataplane.placement import FileProblem
 from transfers.dataplane.reuse import Reuse
 from transfers.dataplane.room import MakeRoom, unlimited
 from transfers.dataplane.shardstate import PARTIAL, RECEIVING, VERIFIED, WHOLE, ShardState
+from transfers.dataplane.shelf import Shelf
 from transfers.dataplane.taking import Taker, copy_shard
 from transfers.dataplane.writer import ShardWriter, shard_crc
 from transfers.errors import Cancelled, CorruptShard, StoreError
@@ -49,9 +51,9 @@ class JobStore:
         self.layout = layout
         self._lock = threading.Condition()
         self._placing = threading.Lock()
-        self._repairing = threading.Lock()
         self._writing: set[int] = set()
         self._proving: set[int] = set()
+        self._moving: set[int] = set()  # shards of files that are being placed or taken back
         self._verified: set[int] = set()
         self._state: ShardState | None = None
         self._make_room = make_room
@@ -75,13 +77,16 @@ class JobStore:
         self.folder.describe()
         with disk.disk_errors(self.folder.data_dir, f"look at the destination of job {self.job}"):
             placement.check_way(self.folder)
+            check_no_link_on_the_way(self.folder)
         self._state = state = self.folder.open_or_make_state()
+        self._check_ours()
         touched: set[int] = set()
         missing: list[int] = []
         for file in range(len(self.layout.files)):
             if state.is_placed(file) and placement.is_untouched(self.folder, state, file):
                 continue
             state.clear_placed(file)
+            parts.drop_shared(self.folder, file)
             if parts.exists(self.folder, file):
                 continue
             if proof.adopt_file(self.folder, state, file, cancelled):
@@ -108,8 +113,10 @@ class JobStore:
         """Proves what the state says by reading and summing; gives the digest of every shard that is proven.
 
         What does not agree is dropped, and a placed file with damaged bytes is taken back from its destination.
-        shards: only these; by default all. Cost: one read of what has arrived.
+        shards: only these; by default all. Cost: one read of what has arrived. Raises StoreError when another job has
+        put its files in the places of these.
         """
+        self._check_ours()
         chosen = range(self.layout.shard_count) if shards is None else shards
 
         def prove(some: Sequence[int]) -> dict[int, int]:
@@ -124,6 +131,7 @@ class JobStore:
     def _prove(self, shard: int, cancelled: Callable[[], bool] | None) -> int | None:
         """Proves one shard; gives its digest if it is verified."""
         with self._lock:
+            self._lock.wait_for(lambda: shard not in self._moving)
             if shard in self._writing or shard in self._proving or not self.state.received(shard):
                 return None
             self._proving.add(shard)  # Who wants to write it waits until it was read.
@@ -132,9 +140,7 @@ class JobStore:
             if self.state.closed:
                 raise Cancelled(f"job {self.job} was discarded on this node")
             if not result.good:
-                with self._repairing:
-                    self._reset(shard)
-                    self._repair(result.bad_files)
+                self._take_apart(shard, result.bad_files)
                 return None
             return self.state.crc(shard) if self.state.status(shard) == VERIFIED else None
         finally:
@@ -145,7 +151,7 @@ class JobStore:
     def writer(self, shard: int, offset: int = 0) -> ShardWriter:
         """The right to write a shard. offset: 0, or `received(shard)` to go on where an earlier transfer stopped."""
         with self._lock:
-            self._lock.wait_for(lambda: shard not in self._proving)
+            self._lock.wait_for(lambda: shard not in self._proving and shard not in self._moving)
             if shard in self._writing:
                 raise StoreError(f"shard {shard} of job {self.job} is being written already")
             if shard in self._verified:
@@ -164,6 +170,7 @@ class JobStore:
         """The writer of a shard has ended."""
         with self._lock:
             self._writing.discard(shard)
+            self._lock.notify_all()
 
     def received(self, shard: int) -> int:
         """Bytes of a shard that are here, from its start: where a resumed transfer goes on."""
@@ -171,18 +178,19 @@ class JobStore:
 
     def mark_verified(self, shard: int, crc: int) -> None:
         """The shard's digest agreed: from now on it is served. Raises CorruptShard when `crc` is not its bytes'."""
-        if shard in self._verified:
-            return
-        segments = self.layout.file_segments(shard)
-        actual = shard_crc(self.state, shard, segments)
-        if self.state.status(shard) != WHOLE or actual != crc:
-            raise CorruptShard(
-                f"shard {shard} of job {self.job} has the crc32c {actual:08x} over {self.state.received(shard)} bytes "
-                f"on this node, and {crc:08x} was expected"
-            )
-        self.state.set_crc(shard, crc)
-        self.state.set_status(shard, VERIFIED)
+        epoch = self.state.epoch(shard)
+        actual = shard_crc(self.state, shard, self.layout.file_segments(shard))
         with self._lock:
+            self._lock.wait_for(lambda: shard not in self._moving)  # its bytes may go along with a file that is damaged
+            if shard in self._verified:
+                return
+            if self.state.status(shard) != WHOLE or self.state.epoch(shard) != epoch or actual != crc:
+                raise CorruptShard(
+                    f"shard {shard} of job {self.job} has the crc32c {actual:08x} over {self.state.received(shard)} "
+                    f"bytes on this node, and {crc:08x} was expected"
+                )
+            self.state.set_crc(shard, crc)
+            self.state.set_status(shard, VERIFIED)
             self._verified.add(shard)
 
     def drop(self, shard: int) -> None:
@@ -190,18 +198,17 @@ class JobStore:
 
         A file that was placed with the bucket's crc32c keeps its place, since that is the better proof.
         """
+        unproven = {s.index for s in self.layout.file_segments(shard) if self.layout.files[s.index].crc32c is None}
         with self._lock:
-            self._lock.wait_for(lambda: shard not in self._proving)
+            self._lock.wait_for(lambda: shard not in self._proving and shard not in self._moving)
             if shard in self._writing:
                 raise StoreError(f"shard {shard} of job {self.job} is being written: stop its transfer first")
-        self._reset(shard)
-        unproven = {s.index for s in self.layout.file_segments(shard) if self.layout.files[s.index].crc32c is None}
-        self._repair(file for file in sorted(unproven) if self.state.is_placed(file))
+            self._take_apart(shard, [file for file in sorted(unproven) if self.state.is_placed(file)])
 
     def drop_copy(self, shard: int, crc: int) -> bool:
         """Drops a verified shard that still has this digest; False when another copy came, or comes, in its place."""
         with self._lock:
-            self._lock.wait_for(lambda: shard not in self._proving)
+            self._lock.wait_for(lambda: shard not in self._proving and shard not in self._moving)
             if shard not in self._verified or self.state.crc(shard) != crc:
                 return False
             self.drop(shard)
@@ -255,19 +262,24 @@ class JobStore:
         """Checks every file that is ready against the bucket's crc32c and moves the good ones to their destination.
 
         Gives the files that are wrong; they stay among the parts. May be called early and often, and after a kill at
-        any moment. Raises StoreError or DiskFull.
+        any moment. Raises StoreError, also when another job has put its files in these places since, or DiskFull.
         """
         with self._placing:
+            self._check_ours()
             good: list[int] = []
             problems: list[FileProblem] = []
-            for file in self.files_ready():
-                problem = placement.check_file(self.folder, self.state, file)
-                if problem is None:
-                    good.append(file)
-                else:
-                    problems.append(problem)
-            if good:
-                placement.place_files(self.folder, self.state, good)
+            ready = self.files_ready()
+            with self._still(self._shards_of(ready)):  # or bytes could be written to a file at its place
+                for file in ready:
+                    if not placement.is_ready(self.folder, self.state, file):
+                        continue
+                    problem = placement.check_file(self.folder, self.state, file)
+                    if problem is None:
+                        good.append(file)
+                    else:
+                        problems.append(problem)
+                if good:
+                    placement.place_files(self.folder, self.state, good)
             if self.placed:
                 self._taker.forget()
             return problems
@@ -288,8 +300,21 @@ class JobStore:
         if not self.attach():
             self.prepare()  # finds by their content which files are the job's
         with self._placing:
-            placement.remove_placed(self.folder, self.state)
+            placement.remove_placed(self.folder, self.state, lambda: set(Shelf(self.folder.data_dir).places(self.job)))
         self.discard()
+
+    def _check_ours(self) -> None:
+        """Raises StoreError when another job has put other content where this one had put its own: the newer stays."""
+        replaced = placement.replaced_files(self.folder, self.state)
+        owners = Shelf(self.folder.data_dir).places(self.job) if replaced else {}
+        for file in replaced:
+            path, ours = self.folder.final_path(file), self.layout.files[file]
+            owner, theirs = owners.get(path, ("", ours))
+            if (theirs.size, theirs.crc32c) != (ours.size, ours.crc32c):
+                raise StoreError(
+                    f"{path} was put there by job {owner} after job {self.job} had put its own: purge this job, or "
+                    "push its source again to have its files back"
+                )
 
     def _make_parts(self, files: list[int]) -> None:
         """Makes room for files; a part that is new has no bytes, whatever was known of the one before it."""
@@ -315,12 +340,30 @@ class JobStore:
             self._verified.discard(shard)
         self.state.reset(shard)
 
-    def _repair(self, files: Iterable[int]) -> None:
-        """Takes placed files back among the parts, so that their shards can be written again."""
-        gone: list[int] = []
-        for file in files:
-            taken = self.state.is_placed(file) and placement.take_back(self.folder, self.state, file)
-            if not taken and not parts.exists(self.folder, file):
-                gone.append(file)
-        if gone:
-            self._make_parts(gone)
+    @contextmanager
+    def _still(self, shards: set[int]) -> Iterator[None]:
+        """Nobody writes, drops or proves these shards while their files move; waits for who is writing one now."""
+        with self._lock:
+            self._lock.wait_for(lambda: not shards & (self._moving | self._writing))
+            self._moving |= shards
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._moving -= shards
+                self._lock.notify_all()
+
+    def _shards_of(self, files: Iterable[int]) -> set[int]:
+        return {shard for file in files for shard in self.layout.shards_of_file(file)}
+
+    def _take_apart(self, shard: int, files: Sequence[int]) -> None:
+        """Forgets a shard, and takes placed files back among the parts, so that their shards can be written again."""
+        with self._still({shard} | self._shards_of(files)):
+            self._reset(shard)
+            gone: list[int] = []
+            for file in files:
+                taken = self.state.is_placed(file) and placement.take_back(self.folder, self.state, file)
+                if not taken and not parts.exists(self.folder, file):
+                    gone.append(file)
+            if gone:
+                self._make_parts(gone)

@@ -28,6 +28,14 @@ def exists(folder: JobFolder, file: int) -> bool:
         return False
 
 
+def drop_shared(folder: JobFolder, file: int) -> None:
+    """Forgets a part that is another job's file as well, as a kill can leave it: nobody may write to it."""
+    path = folder.part_path(file)
+    with suppress(FileNotFoundError):
+        if path.stat().st_nlink > 1:
+            path.unlink()
+
+
 def reserve(folder: JobFolder, files: list[int]) -> None:
     """Makes the parts of some files with all their blocks, or raises DiskFull or StoreError and leaves none."""
     need = sum(folder.layout.files[file].size for file in files)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from transfers.errors import StoreError
 
 _FILE_MODE = 0o644
 _SYNCS_AT_ONCE = 8
+
+_names = threading.Lock()
+"""Held for each step that looks at a file at its destination and then counts on what it saw: jobs may share a path, and
+one must not remove what another has just put, or found, there."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,7 @@ def place_files(folder: JobFolder, state: ShardState, files: Iterable[int]) -> N
     for file in chosen:
         if folder.final_path(file).is_dir():
             raise StoreError(f"{folder.final_path(file)} is a folder, and job {folder.job} has a file of that name")
-    moved: list[int] = []
+    moved: dict[int, os.stat_result] = {}
     changed: dict[Path, None] = {}  # folders, in the order in which they were used
     with disk_errors(folder.data_dir, f"place the files of job {folder.job}"):
         try:
@@ -116,36 +121,74 @@ def place_files(folder: JobFolder, state: ShardState, files: Iterable[int]) -> N
             for file in chosen:
                 part, final = folder.part_path(file), folder.final_path(file)
                 changed |= dict.fromkeys(_make_folder(final.parent, folder.data_dir))
-                part.rename(final)
-                moved.append(file)
+                seen = part.stat()
+                with _names:
+                    part.rename(final)
+                moved[file] = seen  # it may be gone again when the names are on the disk
         finally:
             for used in changed:
                 sync_folder(used)
-            for file in moved:
-                state.set_placed(file, folder.final_path(file).stat())
+            for file, seen in moved.items():
+                state.set_placed(file, seen)
         state.sync()
 
 
+def count_placed(folder: JobFolder, state: ShardState, file: int, seen: os.stat_result) -> bool:
+    """Notes that a file is in its place, if it still is the one that was `seen` there."""
+    with _names:
+        try:
+            there = folder.final_path(file).stat()
+        except OSError:
+            return False
+        if file_identity(there) != file_identity(seen):
+            return False
+        state.set_placed(file, there)
+        return True
+
+
 def take_back(folder: JobFolder, state: ShardState, file: int) -> bool:
-    """Moves a placed file back among the parts, for repair; False when it is gone from its destination."""
+    """Moves a placed file back among the parts, for repair; False when it is gone from its destination.
+
+    Another file that was put in its place meanwhile is somebody else's, and stays.
+    """
     with disk_errors(folder.data_dir, f"take back a file of job {folder.job}"):
         try:
-            final = folder.final_path(file)
-            if final.stat().st_size != folder.layout.files[file].size:
+            final, part = folder.final_path(file), folder.part_path(file)
+            there = final.stat()
+            if there.st_size != folder.layout.files[file].size or is_other(state, file, there):
                 return False
-            part = folder.part_path(file)
-            if final.stat().st_nlink > 1:  # repaired as it is, it would change under the jobs that share it
-                draft = part.with_name(f"{part.name}.new")  # whoever reads the file meanwhile must not meet half a copy
-                shutil.copyfile(final, draft)
-                draft.rename(part)
-                final.unlink()
-            else:
+            # Repaired as it is, it would change under the jobs that share it; and it may not be ours to write.
+            if there.st_nlink > 1 or not _may_write(final):
+                _copy_whole(final, part)
+                _unlink_if(final, lambda now: file_identity(now) == file_identity(there))
+                return True
+            with _names:
+                if is_other(state, file, final.stat()):
+                    return False
                 final.rename(part)
+            if part.stat().st_nlink > 1:  # a job has begun to share it meanwhile; under this name none can any more
+                _copy_whole(part, part)
         except FileNotFoundError:
             return False
         finally:
             state.clear_placed(file)
     return True
+
+
+def is_other(state: ShardState, file: int, there: os.stat_result) -> bool:
+    """Whether a file at a destination is another than the one that was placed, and not the same with other bytes."""
+    return there.st_ino != state.identity(file)[2]
+
+
+def replaced_files(folder: JobFolder, state: ShardState) -> list[int]:
+    """The files that this job has put in their places, where another file is by now."""
+    found: list[int] = []
+    for file in range(len(folder.layout.files)):
+        if state.identity(file)[2]:
+            with suppress(OSError):
+                if is_other(state, file, folder.final_path(file).stat()):
+                    found.append(file)
+    return found
 
 
 def is_untouched(folder: JobFolder, state: ShardState, file: int) -> bool:
@@ -156,16 +199,21 @@ def is_untouched(folder: JobFolder, state: ShardState, file: int) -> bool:
         return False
 
 
-def remove_placed(folder: JobFolder, state: ShardState) -> None:
-    """Deletes the files that this job placed and nobody changed since, and the folders that this empties."""
+def remove_placed(folder: JobFolder, state: ShardState, others: Callable[[], Collection[Path]]) -> None:
+    """Deletes the files that this job placed and nobody changed since, and the folders that this empties.
+
+    others: gives the paths that other jobs on this node count on; these files stay, and go with the last such job.
+    """
     parents: set[Path] = set()
-    with disk_errors(folder.data_dir, f"purge job {folder.job}"):
+    with disk_errors(folder.data_dir, f"purge job {folder.job}"), _names:
+        wanted = others()
         for file in range(len(folder.layout.files)):
             if state.is_placed(file) and is_untouched(folder, state, file):
                 final = folder.final_path(file)
-                final.unlink()
+                if final not in wanted:
+                    final.unlink()
+                    parents.add(final.parent)
                 state.clear_placed(file)
-                parents.add(final.parent)
     for parent in sorted(parents, key=lambda path: len(path.parts), reverse=True):
         with suppress(OSError):  # Not empty: someone else's files are in it.
             while parent != folder.data_dir:
@@ -186,7 +234,7 @@ def _sync_files(paths: list[Path]) -> None:
 def _sync_file(path: Path) -> None:
     if path.stat().st_nlink > 1:
         return  # another job has it in place: it was synced for that one, and is read-only since
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # the last name of a file that was shared is read-only
     try:
         os.fchmod(descriptor, _FILE_MODE)
         os.fsync(descriptor)
@@ -203,3 +251,32 @@ def _make_folder(path: Path, top: Path) -> list[Path]:
         changed.append(missing)
     path.mkdir(parents=True, exist_ok=True)
     return changed
+
+
+def _copy_whole(source: Path, part: Path) -> None:
+    """Makes a copy of a file among the parts: whoever reads it meanwhile must not meet half of it."""
+    draft = part.with_name(f"{part.name}.new")
+    try:
+        shutil.copyfile(source, draft)
+        draft.chmod(_FILE_MODE)
+        draft.rename(part)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def _may_write(path: Path) -> bool:
+    """Whether this process may write a file, which is made writable if it is ours."""
+    if os.access(path, os.W_OK, effective_ids=True):
+        return True
+    try:
+        path.chmod(_FILE_MODE)
+    except PermissionError:
+        return False
+    return True
+
+
+def _unlink_if(path: Path, same: Callable[[os.stat_result], bool]) -> None:
+    with _names:
+        if same(path.stat()):
+            path.unlink()

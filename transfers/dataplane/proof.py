@@ -12,6 +12,7 @@ from pathlib import Path
 from transfers.dataplane.digest import combine_crc32c, crc32c
 from transfers.dataplane.folder import JobFolder
 from transfers.dataplane.layout import Segment
+from transfers.dataplane.placement import count_placed
 from transfers.dataplane.shardstate import VERIFIED, ShardState
 from transfers.dataplane.writer import shard_crc
 from transfers.errors import Cancelled
@@ -51,10 +52,11 @@ def prove_shard(folder: JobFolder, state: ShardState, shard: int, cancelled: Cal
 def adopt_file(folder: JobFolder, state: ShardState, file: int, cancelled: Callable[[], bool] | None = None) -> bool:
     """Takes a file that is already at its destination for the job's own, if it has the same content."""
     path = folder.final_path(file)
-    if not prove_file(folder, state, file, path, cancelled):
+    try:
+        seen = path.stat()
+    except OSError:
         return False
-    state.set_placed(file, path.stat())
-    return True
+    return prove_file(folder, state, file, path, cancelled) and count_placed(folder, state, file, seen)
 
 
 def prove_file(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -29,10 +30,14 @@ class Dropped(Exception):
     """The shard was dropped while it was sent: what was sent is void."""
 
 
+class Unreadable(Dropped):
+    """Bytes that were verified here are gone from the disk, or it does not give them any more."""
+
+
 class ShardSender:
     """Sends one shard from an offset to its end over a blocking socket whose send timeout is set.
 
-    Raises UpstreamStopped, Dropped, or OSError when the reader is gone or takes nothing.
+    Raises UpstreamStopped, Dropped (Unreadable among them), or OSError when the reader is gone or takes nothing.
     """
 
     def __init__(
@@ -62,7 +67,7 @@ class ShardSender:
             try:
                 descriptor = self._job.folder.open_file(segment.index)
             except FileNotFoundError as error:
-                raise Dropped(str(error)) from error
+                raise Unreadable(str(error)) from error
             try:
                 self._send_slice(connection, descriptor, segment.offset, segment.length)
             finally:
@@ -75,9 +80,14 @@ class ShardSender:
             if self._limiter.rate_bits:
                 step = min(step, self._limiter.quantum)
                 self._limiter.take(step)
-            sent = send_file(descriptor, offset, step)
+            try:
+                sent = send_file(descriptor, offset, step)
+            except OSError as error:
+                if error.errno == errno.EIO:
+                    raise Unreadable(f"the disk does not give a file of shard {self._shard}") from error
+                raise
             if not sent:
-                raise Dropped(f"a file of shard {self._shard} was cut short on the disk")
+                raise Unreadable(f"a file of shard {self._shard} was cut short on the disk")
             self._on_sent(sent)
             self._position += sent
             offset += sent

@@ -11,6 +11,8 @@ base64). Then it prints "ready <port>" and obeys lines:
     clock MS      the scheduler's clock minus this machine's, in ms: tickets end by the scheduler's
     stats         prints one line of JSON: bytes sent, requests, refusals, running transfers, connections
 
+It prints "unreadable <job> <shard>" when the disk no longer gives the bytes of a shard that was verified.
+
 It ends when its standard input does, and so never outlives the agent.
 """
 
@@ -23,6 +25,7 @@ import logging
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from transfers.dataplane.serving import ShardServer
@@ -58,12 +61,13 @@ def main(arguments: list[str] | None = None) -> int:
             stall_after=options.stall_after,
             node=options.node,
             identity=identity,
+            unreadable=lambda job, shard: _say(f"unreadable {job} {shard}"),
         )
     except OSError as error:
         log.error("cannot listen on %s port %s: %s", options.host, options.port, error)
         return 1
     server.start()
-    print(f"ready {server.port}", flush=True)
+    _say(f"ready {server.port}")
     for line in sys.stdin:
         _obey(server, line.split())
     return 0
@@ -72,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _obey(server: ShardServer, words: list[str]) -> None:
     match words:
         case ["stats"]:
-            print(json.dumps(server.counters.as_dict() | {"rate": server.limiter.rate_bits or 0}), flush=True)
+            _say(json.dumps(server.counters.as_dict() | {"rate": server.limiter.rate_bits or 0}))
         case ["rate", number] if number.isdigit():
             server.limiter.set_rate(int(number))
         case ["uploads", number] if number.isdigit():
@@ -85,6 +89,13 @@ def _obey(server: ShardServer, words: list[str]) -> None:
             pass
         case [word, *_]:
             log.warning("unknown order: %s", word[:20])  # what follows it may be a secret
+
+
+def _say(line: str) -> None:
+    """One line for the agent, whole, whichever thread it comes from."""
+    with suppress(OSError):  # the agent is gone, and so is this process in a moment
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
 
 
 def _identity(text: str) -> str:

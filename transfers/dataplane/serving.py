@@ -9,13 +9,14 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from transfers.dataplane import tls, wire
 from transfers.dataplane.catalog import Catalog, OpenJob
 from transfers.dataplane.ratelimit import TokenBucket
-from transfers.dataplane.sending import Dropped, ShardSender, UpstreamStopped
+from transfers.dataplane.sending import Dropped, ShardSender, Unreadable, UpstreamStopped
 from transfers.dataplane.shardstate import VERIFIED, WHOLE
 from transfers.dataplane.tickets import check_ticket
 from transfers.dataplane.uploads import Counters, Refusal, UploadSlots
@@ -48,7 +49,8 @@ _TRUST_POLL_SECONDS = 0.002
 class ShardServer:
     """Serves the shards of one data directory, a thread a connection. `start` listens, `close` stops listening.
 
-    identity: key and certificate as PEM, to serve by TLS and in no other way.
+    identity: key and certificate as PEM, to serve by TLS and in no other way. unreadable: called with a job and a shard
+    that was verified here and whose bytes the disk does not give any more.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class ShardServer:
         stall_after: float = 10.0,
         node: str = "",
         identity: str = "",
+        unreadable: Callable[[str, int], None] = lambda job, shard: None,
     ) -> None:
         self.limiter = TokenBucket(rate_bits)
         self.clock_offset_ms = 0  # the scheduler's clock, by which tickets end, minus this machine's
@@ -71,6 +74,7 @@ class ShardServer:
         self._key = ticket_key
         self._stall_after = stall_after
         self._node = node
+        self._unreadable = unreadable
         self._slots = UploadSlots(max_uploads, self.counters)
         self._tls = tls.server_context(identity) if identity else None
         self._closing = False
@@ -171,6 +175,8 @@ class ShardServer:
                 except (Dropped, OSError, UpstreamStopped) as error:
                     level = logging.WARNING if isinstance(error, Dropped) else logging.INFO
                     log.log(level, "a transfer ended early reason=%s", error)
+                    if isinstance(error, Unreadable):
+                        self._unreadable(job, shard)
                     raise
         except Refusal as refusal:
             self.counters.add(refused=1)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from transfers.dataplane.disk import disk_errors
 from transfers.dataplane.folder import JobFolder, is_job_id, jobs_dir
+from transfers.dataplane.layout import PayloadFile
 from transfers.dataplane.placement import is_untouched
 from transfers.dataplane.shardstate import ShardState
 from transfers.errors import NoSuchJob, StoreError
@@ -95,6 +96,15 @@ class Shelf:
         for file in range(len(folder.layout.files)):
             if state.is_placed(file) and is_untouched(folder, state, file):
                 yield folder, state, file
+
+    def places(self, but: str) -> dict[Path, tuple[str, PayloadFile]]:
+        """Where files are that jobs count on, but those of one job: path -> (job, what it has there)."""
+        others = (name for name in self.names() if name != but)
+        return {
+            folder.final_path(file): (name, folder.layout.files[file])
+            for name in others
+            for folder, _state, file in self.placed_files(name)
+        }
 
     def want(self, job: str) -> None:
         """Somebody wants the job now."""

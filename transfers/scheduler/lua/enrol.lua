@@ -14,7 +14,7 @@ local added = 0
 for _, name in ipairs(cjson.decode(ARGV[4])) do
   local i = ensure_index(name)
   if not member(j, i) then
-    local state = load_node(i).state
+    local state = N[i].state
     set_member(j, i, (state == 'dead' or state == 'left') and 'gone' or 'enrolled')
     call('SET', j.need .. i, all)
     change_job(j, 'chain_end', j.chain_end + 1)
@@ -22,7 +22,7 @@ for _, name in ipairs(cjson.decode(ARGV[4])) do
     want_job(i, j)
     serve_job(i, j)
     call('SADD', node_key(i) .. ':all', j.id)
-    load_node(i).all = nil
+    N[i].all = nil
     change_job(j, 'nodes', j.nodes + 1)
     event('enrolled', 'job', j.id, 'node', name)
     added = added + 1

@@ -13,7 +13,7 @@ if not is_current(i, ARGV[4]) then
   return '{"known":false}'
 end
 local beat = cjson.decode(ARGV[5])
-local n = load_node(i)
+local n = N[i]
 call('HSET', node_key(i), 'seen', NOW, 'disk_free', beat.disk_free, 'rate_up', beat.rate_up, 'rate_down', beat.rate_down,
   'rate_gcs', beat.rate_gcs)
 call('ZADD', P .. 'seen', NOW, i)

@@ -19,7 +19,7 @@ if what == 'priority' then
   for _, i in ipairs(call('HKEYS', j.key .. ':members')) do
     call('ZADD', node_key(i) .. ':jobs', 'XX', j.order, j.id)
     call('ZADD', node_key(i) .. ':serving', 'XX', j.order, j.id)
-    local n = load_node(i)
+    local n = N[i]
     n.jobs, n.serving = nil, nil
   end
   return 1

@@ -8,7 +8,7 @@ local i = index_of(ARGV[3])
 if not i then
   return 0
 end
-local state = load_node(i).state
+local state = N[i].state
 if state ~= 'live' and state ~= 'draining' then
   return 1
 end

@@ -14,7 +14,7 @@ local i = index_of(ARGV[3])
 if not is_current(i, ARGV[4]) then
   return 'stale'
 end
-local n = load_node(i)
+local n = N[i]
 if ARGV[5] ~= '' and n.request == ARGV[5] then
   return call('HGET', node_key(i), 'reply')
 end

@@ -9,7 +9,7 @@ local i = index_of(ARGV[3])
 if not i then
   return 0
 end
-local n, what, value = load_node(i), ARGV[4], ARGV[5]
+local n, what, value = N[i], ARGV[4], ARGV[5]
 if what == 'order' then
   call('RPUSH', node_key(i) .. ':orders', value)
 elseif what == 'draining' then

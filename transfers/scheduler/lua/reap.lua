@@ -28,7 +28,7 @@ local died, moved = {}, {}
 local touched, sources = {}, {}
 local due = call('ZRANGEBYSCORE', P .. 'due', '-inf', NOW, 'LIMIT', 0, NODES_A_CALL)
 for _, i in ipairs(due) do
-  local n = load_node(i)
+  local n = N[i]
   call('ZREM', P .. 'due', i)
   change(n, 'due', 0)
   for _, id in ipairs(ids_of(n.takes)) do
@@ -68,7 +68,7 @@ for _, job_id in ipairs(call('ZRANGE', P .. 'jobs', 0, JOBS_A_CALL - 1)) do
     end
     local relaxed_after = patience(j)
     for _, i in ipairs(some_parked(j, PARKED_A_CALL)) do
-      local n = load_node(i)
+      local n = N[i]
       local waited = NOW - n.parked_at
       matched = matched + feed_parked(i, waited > relaxed_after * (is_slow(n) and SLOW_PATIENCE or 1))
     end

@@ -17,7 +17,7 @@ if call('SISMEMBER', P .. 'enrolment', ARGV[3]) == 0 and call('HGET', P .. 'admi
   return { -1, call('HGET', P .. 'refusals', node.name) or '' }
 end
 local i = ensure_index(node.name)
-local n = load_node(i)
+local n = N[i]
 if n.state ~= 'absent' then
   bury(i, 'absent', 'restarted')
 end

@@ -17,7 +17,7 @@ end
 
 -- Every transfer to node i or from it, by id.
 function leases_of(i)
-  local n = load_node(i)
+  local n = N[i]
   local ids = ids_of(n.takes)
   for _, id in ipairs(n.serves) do
     ids[#ids + 1] = id
@@ -28,7 +28,7 @@ end
 -- state: what the node is from now on; "absent" when it is about to register again. Gives the jobs that it touched, and
 -- the sources that it set free.
 function bury(i, state, why)
-  local n = load_node(i)
+  local n = N[i]
   change_node(i, 'state', state)
   set_parked(i, 0)
   if n.slow > 0 then

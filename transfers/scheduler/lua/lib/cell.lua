@@ -13,6 +13,8 @@
 
 local P, NOW, NOW_TEXT, ARGV, call -- NOW as text as well: Lua takes half a microsecond to make it
 local M          -- what is remembered of this cell
+local N          -- its nodes, by index: what is not remembered yet is read (lib/nodes.lua)
+local lazily = {}
 local at_start = {} -- what parts that keep something for one call do when it begins
 local last_acts = {} -- what they still do before it ends
 local at_end = {}    -- what they write when it ends
@@ -29,7 +31,7 @@ local function forget_cell(stamp)
     memory, cells = {}, 0
   end
   cells = cells + (memory[P] and 0 or 1)
-  M = { nodes = {}, jobs = {}, indexes = {}, lists = {}, tallied = {}, lag = 0 }
+  M = { nodes = setmetatable({}, lazily), jobs = {}, indexes = {}, lists = {}, tallied = {}, lag = 0 }
   memory[P] = M
   if earlier and (not stamp or stamp == earlier.mark or tonumber(stamp:match('^%d+')) > earlier.now) then
     for _, act in ipairs(at_forget) do
@@ -115,7 +117,7 @@ local function begin(keys, args)
   if not M or not before or M.stamp ~= before then
     forget_cell(before)
   end
-  M.now = NOW
+  N, M.now = M.nodes, NOW
   M.stamp, M.mark = nil, mark -- until the end nothing is to be trusted
   for k = 1, changes do -- what a call that broke off left
     changed[k], sheets[k] = nil, nil

@@ -41,7 +41,7 @@ function move_laggard(j)
   local above, above_count, above_pace
   for place, i in ipairs(chain) do
     local state = member(j, i)
-    if load_node(i).state == 'live' and (state == 'ready' or state == 'done') then
+    if N[i].state == 'live' and (state == 'ready' or state == 'done') then
       local count = count_of(j, i)
       local pace = pace_of(j, i, count)
       if above and pace and above_pace and place < #chain and count < j.shard_count then

@@ -7,7 +7,7 @@ function end_job(job_id, state, why)
   local sources = {}
   local order = cjson.encode({ op = 'cancel', job = job_id })
   for _, i in ipairs(call('HKEYS', j.key .. ':members')) do
-    for _, id in ipairs(ids_of(load_node(i).takes)) do
+    for _, id in ipairs(ids_of(N[i].takes)) do
       local l = load_lease(id)
       if l.job == job_id then
         release(l, false)

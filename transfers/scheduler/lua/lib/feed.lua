@@ -24,7 +24,7 @@ end
 
 -- Try to serve a parked node; what it gets goes to its inbox. Gives how many.
 local function feed_parked(i, relaxed)
-  local wants = load_node(i).wants
+  local wants = N[i].wants
   if wants <= 0 then
     return 0
   end
@@ -35,7 +35,7 @@ end
 local function wake_successor(j, i)
   for _ = 1, CHAIN_WOKEN do
     i = neighbour(j, i, false)
-    if not i or load_node(i).wants <= 0 or feed_parked(i) == 0 then
+    if not i or N[i].wants <= 0 or feed_parked(i) == 0 then
       return
     end
   end
@@ -43,7 +43,7 @@ end
 
 -- A source has a free slot, or something new: serve parked nodes until its slots or its takers run out.
 local function wake_for_uploader(src)
-  if not may_serve(load_node(src)) then
+  if not may_serve(N[src]) then
     return
   end
   because = 'freed'
@@ -56,12 +56,12 @@ local function wake_for_uploader(src)
     elseif j.topology == 'pipeline' then
       wake_successor(j, src)
       local head = call('ZRANGE', j.key .. ':chain', 0, 0)[1]
-      if head and head ~= src and load_node(head).wants > 0 then
+      if head and head ~= src and N[head].wants > 0 then
         feed_parked(head) -- it may wait for what a node further down has read
       end
     else
       for _ = 1, ROUNDS do
-        if not may_serve(load_node(src)) then
+        if not may_serve(N[src]) then
           return
         end
         local i, s, how

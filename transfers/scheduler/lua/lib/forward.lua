@@ -20,7 +20,7 @@ function neighbour(j, i, upstream)
   end
   local comes = false
   for _, other in ipairs(found) do
-    local n = load_node(other)
+    local n = N[other]
     local state = member(j, other)
     if (n.state == 'live' or n.state == 'draining') and n.barred == 0 and (state == 'ready' or state == 'done') then
       return other, comes
@@ -73,7 +73,7 @@ local function next_for_head(j, i, n)
 end
 
 local function feed_head(j, i, want, give)
-  local n = load_node(i)
+  local n = N[i]
   local count = 0
   while count < want do
     local s, src, how = next_for_head(j, i, n)
@@ -94,11 +94,11 @@ function feed_chain(j, i, want, give)
   if not above then
     return feed_head(j, i, want, give)
   end
-  local n = load_node(i)
+  local n = N[i]
   local count = 0
   while count < want and room_for_peers(n, j) > 0 and job_lets_take(j, i) do
     local s = next_in_chain(j.key, i, above)
-    if not s or not may_serve(load_node(above)) or not job_lets_send(j, above) or avoided(j, above, i) then
+    if not s or not may_serve(N[above]) or not job_lets_send(j, above) or avoided(j, above, i) then
       break
     end
     local whole = call('GETBIT', j.have .. above, s) == 1

@@ -101,7 +101,7 @@ function hold(j, i, s, text)
   else
     count = count_of(j, i)
   end
-  if load_node(i).barred == 0 then
+  if N[i].barred == 0 then
     add_copy(j, i, s, text)
     if count == 1 then
       set_giver(j, i, true)
@@ -144,5 +144,5 @@ function bar(i)
     end
     set_giver(j, i, false)
   end
-  event('barred', 'node', load_node(i).name)
+  event('barred', 'node', N[i].name)
 end

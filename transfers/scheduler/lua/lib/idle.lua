@@ -13,7 +13,7 @@ at_start[#at_start + 1] = function() unlisted = {} end
 function write_up()
   if next(unlisted) then
     for i in pairs(unlisted) do
-      local n = load_node(i)
+      local n = N[i]
       if n.listed ~= (n.place ~= nil) then
         n.listed = n.place ~= nil
         call('SETBIT', P .. 'up', i, n.listed and 1 or 0)
@@ -60,7 +60,7 @@ end
 
 -- The list in which node i is kept, or is looked for by a node of the same zone, by its kind.
 function list_of(j, i, kind)
-  return kind and j.own_zone == 1 and kind .. '@' .. load_node(i).zone or kind
+  return kind and j.own_zone == 1 and kind .. '@' .. N[i].zone or kind
 end
 
 -- The idle givers of a job: lists `normal` and `slow`. Made anew: O(nodes).
@@ -83,13 +83,13 @@ end
 function set_giver(j, i, gives)
   call('SETBIT', j.key .. ':givers', i, gives and 1 or 0)
   if j.idle then
-    move(j.idle, i, gives and list_of(j, i, load_node(i).place) or nil)
+    move(j.idle, i, gives and list_of(j, i, N[i].place) or nil)
   end
 end
 
 -- Put the node among those that can serve, or take it out. Gives whether it can.
 function set_uploader(i)
-  local n = load_node(i)
+  local n = N[i]
   local can = may_serve(n)
   local place = can and (is_slow(n) and 'slow' or 'normal') or nil
   if place ~= n.place then

@@ -36,7 +36,7 @@ local function seek(j, i, kind)
       if has_bit(need, s) then
         attempt(j)
         for _, src in ipairs(idle_among(j.hold .. s, HOLDERS_TRIED, near(j, i))) do
-          if load_node(src).place == kind and can_give(j, src, i) then
+          if N[src].place == kind and can_give(j, src, i) then
             return s, src
           end
         end
@@ -62,12 +62,12 @@ local function fits(j, src, s, i)
   if not any_slow() then
     return true, ''
   end
-  local from, to = is_slow(load_node(src)), is_slow(load_node(i))
+  local from, to = is_slow(N[src]), is_slow(N[i])
   if from == to then
     return true, ''
   end
   if to then
-    return may_try(j, load_node(i)), 'trial'
+    return may_try(j, N[i]), 'trial'
   end
   return not normal_holder(j, s), ''
 end
@@ -121,7 +121,7 @@ end
 
 -- Whether the parked node i can take a peer's shard now.
 function takes(j, i, src)
-  local n = load_node(i)
+  local n = N[i]
   return i ~= src and n.wants > 0 and room_for_peers(n, j) > 0 and job_lets_take(j, i) and not avoided(j, src, i)
 end
 
@@ -131,7 +131,7 @@ function find_taker(j, src)
     return nil
   end
   local parked
-  if any_slow() and is_slow(load_node(src)) then
+  if any_slow() and is_slow(N[src]) then
     parked = call('ZRANGE', j.key .. ':parked', SLOW_LAST, '+inf', 'BYSCORE', 'LIMIT', 0, PARKED_TRIED)
     for _, i in ipairs(call('ZRANGE', j.key .. ':parked', 0, 1)) do
       parked[#parked + 1] = i
@@ -180,9 +180,9 @@ end
 
 -- Hand an assignment to a parked node.
 function deliver(i, assignment)
-  load_node(i).handed = true
+  N[i].handed = true
   call('RPUSH', inbox_key(i), assignment)
-  set_parked(i, load_node(i).wants - 1)
+  set_parked(i, N[i].wants - 1)
 end
 
 -- The first shard that the bucket has to give and that node i can use, and how: one that it needs, or a suspect, which is
@@ -227,7 +227,7 @@ function can_read(j, n) return bucket_free(j) and may_read_bucket(n, j) end
 
 -- What node i can read from the bucket now: (shard, how), or nil.
 function next_read(j, i)
-  if not can_read(j, load_node(i)) then
+  if not can_read(j, N[i]) then
     return nil
   end
   local s, how = fresh_for(j, i)
@@ -239,7 +239,7 @@ end
 
 -- Whether the bucket's shards are better read by others: what only a slow node has reaches the rest slowly.
 function leave_bucket_to_others(j, i)
-  if not any_slow() or not is_slow(load_node(i)) then
+  if not any_slow() or not is_slow(N[i]) then
     return false
   end
   return j.nodes - j.done - j.failed - j.gone > slow_nodes()
@@ -260,7 +260,7 @@ function wake_for_bucket(j, than)
     if j.fresh_count == 0 or not bucket_free(j) or than and tonumber(parked[k + 1]) >= than then
       return
     end
-    if load_node(i).wants > 0 and not leave_bucket_to_others(j, i) then
+    if N[i].wants > 0 and not leave_bucket_to_others(j, i) then
       local s, how = next_read(j, i)
       if s then
         deliver(i, grant(j, i, s, '', how))
@@ -288,7 +288,7 @@ end
 -- Up to `want` transfers for node i. The bucket comes first, so that new shards come in without a gap, and goes to
 -- whoever has least; but for peers-first, where it comes last.
 function feed_mesh(j, i, want, give, relaxed)
-  local n = load_node(i)
+  local n = N[i]
   local count = 0
   if j.policy ~= 'peers-first' and bucket_free(j) then
     wake_for_bucket(j, neediness(j, i, n))

@@ -49,9 +49,9 @@ local function unpack_takes(n, text)
   n.takes, n.down, n.gcs = {}, 0, 0
   for id, job, shard, src, started, expires, bytes, how, ending in text:gmatch(PACKED_LEASE) do
     local l = new_lease(id, job, tonumber(shard), shard, n.index, src, started, expires)
-    l.bytes = bytes ~= '0' and tonumber(bytes) or nil
-    l.how = how ~= '' and how or nil
-    l.ending = ending ~= '' or nil
+    if bytes ~= '0' then l.bytes = tonumber(bytes) end
+    if how ~= '' then l.how = how end
+    if ending ~= '' then l.ending = true end
     n.takes[#n.takes + 1] = l
     if not l.ending then
       if src == '' then n.gcs = n.gcs + 1 else n.down = n.down + 1 end
@@ -75,12 +75,8 @@ end
 
 local function is_slow(n) return n.slow >= MARKED end
 
-local function load_node(i)
-  local n = M.nodes[i]
-  if n then
-    return n
-  end
-  n = setmetatable({ index = i, handed = true }, NODE) -- handed: its inbox may hold something
+local function read_node(nodes, i)
+  local n = setmetatable({ index = i, handed = true }, NODE) -- handed: its inbox may hold something
   local values = call('HMGET', node_key(i), unpack(FIELDS))
   for k, field in ipairs(FIELDS) do
     local value = values[k]
@@ -95,23 +91,24 @@ local function load_node(i)
   unpack_serves(n, n.serves or '')
   n.listed = call('GETBIT', P .. 'up', i) == 1
   n.place = n.listed and (is_slow(n) and 'slow' or 'normal') or nil
-  M.nodes[i] = n
+  nodes[i] = n
   return n
 end
+lazily.__index = read_node
 
-local function name_of(i) return load_node(i).name or '' end
+local function name_of(i) return N[i].name or '' end
 
 -- The inbox is of one start of the node: whoever still waits there for an earlier one gets nothing that is meant for this.
-local function inbox_key(i) return node_key(i) .. ':in:' .. (load_node(i).epoch or '') end
+local function inbox_key(i) return node_key(i) .. ':in:' .. (N[i].epoch or '') end
 
-local function change_node(i, field, value) change(load_node(i), field, value) end
+local function change_node(i, field, value) change(N[i], field, value) end
 
 -- True when node i, at this epoch, is the one that Redis knows as alive.
 local function is_current(i, epoch)
   if not i then
     return false
   end
-  local n = load_node(i)
+  local n = N[i]
   return n.epoch == epoch and (n.state == 'live' or n.state == 'draining')
 end
 

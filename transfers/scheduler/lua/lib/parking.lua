@@ -30,7 +30,7 @@ end
 
 -- Put a node among those that wait, or take it out: in each of its jobs that it has announced.
 function set_parked(i, wants)
-  local n = load_node(i)
+  local n = N[i]
   local before = n.asking or n.wants
   n.asking = nil
   n.wants = wants
@@ -66,6 +66,6 @@ end
 
 -- Node i is asking just now: nothing is matched for it behind its back until it is parked again.
 function begin_asking(i)
-  local n = load_node(i)
+  local n = N[i]
   n.asking, n.wants = n.wants, 0
 end

@@ -48,8 +48,8 @@ end
 
 -- A transfer to dst from src ('' is the bucket) went at less than half of the pace.
 local function blame_slowness(dst, src)
-  local d = load_node(dst)
-  local s = src ~= '' and load_node(src)
+  local d = N[dst]
+  local s = src ~= '' and N[src]
   local to_blame = not s or d.slow >= s.slow
   local also = s and s.slow >= d.slow
   if to_blame then mark(dst, d, d.slow + 1) end
@@ -69,9 +69,9 @@ function learn(j, dst, src, bytes, ms)
     blame_slowness(dst, src)
     return
   end
-  local d = load_node(dst)
+  local d = N[dst]
   if d.slow > 0 then mark(dst, d, 0) end
-  local s = src ~= '' and load_node(src)
+  local s = src ~= '' and N[src]
   if s and s.slow > 0 then mark(src, s, 0) end
 end
 

@@ -11,11 +11,11 @@ function blame(src, dst, damaged)
   if damaged then
     if call('SADD', node_key(dst) .. ':accused', src) == 1 and call('SCARD', node_key(dst) .. ':accused') > COMPLAINTS then
       call('SREM', node_key(dst) .. ':accused', src)
-    elseif call('HINCRBY', node_key(src), 'damaged', 1) >= BAR_AFTER and load_node(src).barred == 0 then
+    elseif call('HINCRBY', node_key(src), 'damaged', 1) >= BAR_AFTER and N[src].barred == 0 then
       bar(src)
     end
   end
-  local strikes = load_node(src).strikes + 1
+  local strikes = N[src].strikes + 1
   change_node(src, 'strikes', strikes % SHUN_AFTER)
   if strikes >= SHUN_AFTER then
     change_node(src, 'shunned', NOW + SHUN_MS)
@@ -70,7 +70,7 @@ local function accept(i, l, r, out)
   if l.how == 'confirm' then
     settle_suspect(j, i, l.shard, r.crc)
   end
-  local source = l.src ~= '' and load_node(l.src)
+  local source = l.src ~= '' and N[l.src]
   if source then
     tally(j, 'bytes_peer', r.bytes)
     if source.strikes > 0 then
@@ -103,7 +103,7 @@ local function reject(i, l, r, verdict, out)
     change_node(i, 'gcs_wait', NOW + GCS_WAIT_MS)
     return
   end
-  if tonumber(l.started) < number(load_node(l.src).epoch) then
+  if tonumber(l.started) < number(N[l.src].epoch) then
     return -- the source has started anew since, and was told nothing of this
   end
   if l.how == 'cut_through' then
@@ -150,7 +150,7 @@ function apply_reports(i, first)
       if verdict == 'unsettled' then
         out.unsettled[#out.unsettled + 1] = l.id
         l.expires = later(load_job(l.job).lease_ms)
-        change(load_node(i), 'takes', load_node(i).takes)
+        change(N[i], 'takes', N[i].takes)
       else
         set_free(l, out)
         if verdict == 'ok' then

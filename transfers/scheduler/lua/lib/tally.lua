@@ -26,7 +26,7 @@ function attempt(j) tally(j, 'attempts', 1) end
 function write_tallies(of)
   of.lag = 0
   for k, j in ipairs(of.tallied) do
-    if call('EXISTS', j.key) == 1 then
+    if call('HEXISTS', j.key, 'state') == 1 then
       for field, by in pairs(j.tally) do
         if by ~= 0 then
           call('HINCRBY', j.key, field, by)

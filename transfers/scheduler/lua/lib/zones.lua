@@ -25,37 +25,37 @@ end
 
 -- Whether src and i are in different zones and the job minds.
 function crosses(j, src, i)
-  return j.own_zone == 1 and load_node(src).zone ~= load_node(i).zone
+  return j.own_zone == 1 and N[src].zone ~= N[i].zone
 end
 
 -- The nodes that i should rather read from: those of its zone, as a bitmap's key; nil when the job does not mind.
 function near(j, i)
-  return j.own_zone == 1 and zone_key(load_node(i).zone) or nil
+  return j.own_zone == 1 and zone_key(N[i].zone) or nil
 end
 
 -- Node i has shard s, or will have it.
 function brought_into_zone(j, i, s)
   if j.own_zone == 1 then
-    call('SETBIT', into_key(j, load_node(i).zone), s, 1)
+    call('SETBIT', into_key(j, N[i].zone), s, 1)
   end
 end
 
 -- Node i does not have s, or will not: it may cross into the zone again, if nobody else has it there.
 function lost_to_zone(j, i, s)
   if j.own_zone == 1 then
-    local zone = load_node(i).zone
+    local zone = N[i].zone
     if not both(j.hold .. s, zone_key(zone)):find('[^%z]') then
       call('SETBIT', into_key(j, zone), s, 0)
     end
   end
 end
 
-function may_cross(j, i, s) return call('GETBIT', into_key(j, load_node(i).zone), s) == 0 end
+function may_cross(j, i, s) return call('GETBIT', into_key(j, N[i].zone), s) == 0 end
 
 -- What src has and i needs and nobody in i's zone has.
 function shards_to_cross(j, src, i)
-  return both_but(j.have .. src, j.need .. i, into_key(j, load_node(i).zone))
+  return both_but(j.have .. src, j.need .. i, into_key(j, N[i].zone))
 end
 
 -- What i needs and nobody in its zone has.
-function wanted_from_abroad(j, i) return without(j.need .. i, into_key(j, load_node(i).zone)) end
+function wanted_from_abroad(j, i) return without(j.need .. i, into_key(j, N[i].zone)) end
