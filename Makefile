@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo deploy destroy package upgrade test bench bench-fleet bench-pages bench-recorder bench-tls scheduling screenshots bench-map docs reference lint lint-terraform format clean
+.PHONY: help setup demo deploy destroy package upgrade test bench bench-fleet bench-pages bench-recorder bench-tls scheduling screenshots bench-map docs alerts reference lint lint-terraform format clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,14 @@ screenshots: $(READY) ## docs/images anew: the pages of a real fleet in the midd
 
 docs: $(READY) ## these documents as a site, site/index.html; a link without a target or a page in no list ends it
 	@$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --fresh-env -b html docs site $(ARGS)
+
+alerts: export RUNBOOK ?=
+alerts: ## the rules for Prometheus, led to your runbook: make alerts RUNBOOK=https://docs.acme.example/runbook.html > alerts.yml
+	@case "$$RUNBOOK" in *[!A-Za-z0-9.:/_~%?=\&+,@-]*) ok= ;; http://?*|https://?*) ok=1 ;; *) ok= ;; esac; \
+	if test -z "$$ok"; then \
+	  echo "RUNBOOK: '$$RUNBOOK' is not the address of a page; say where docs/runbook.md is read, such as RUNBOOK=https://docs.acme.example/fdist/runbook.html" >&2; exit 1; \
+	fi; \
+	sed "s#https://docs.example.org/fdist/runbook.html#$$(printf %s "$$RUNBOOK" | sed 's/&/\\&/g')#" docs/grafana/alerts.yml
 
 reference: $(READY) ## docs/reference anew, from the commands and the API themselves
 	@$(BIN)/python -m tests.docs.reference

@@ -5,12 +5,15 @@ Each finding begins with the variable that it is about.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+from fdist_site.known_variables import misspelt
 
 LONG_ENOUGH = 50
 FEWEST_CHARACTERS = 5
@@ -19,7 +22,7 @@ LOOPBACK = {"localhost", "127.0.0.1", "[::1]", "::1"}
 
 @register(Tags.security, deploy=True)
 def check_deployment(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    return [*_site(), *_secrets(), *_redis(), *_record()]
+    return [*_site(), *_secrets(), *_redis(), *_record(), *_unread()]
 
 
 def _site() -> Iterator[CheckMessage]:
@@ -75,3 +78,8 @@ def _redis() -> Iterator[CheckMessage]:
 def _record() -> Iterator[CheckMessage]:
     if settings.FDIST_WEBHOOK_HTTP:
         yield Warning("FDIST_WEBHOOK_HTTP: is on: what is told to webhooks can be read on the way.", id="fdist.W010")
+
+
+def _unread() -> Iterator[CheckMessage]:
+    for said in misspelt(os.environ):
+        yield Warning(said, id="fdist.W011")

@@ -115,7 +115,7 @@ TEMPLATES = [
 ]
 
 # --- the record
-DATABASES = {"default": env.dj_db_url("DATABASE_URL", f"sqlite:///{STATE_DIR / 'fdist.sqlite3'}")}
+DATABASES = {"default": site_conf.database("DATABASE_URL", STATE_DIR / "fdist.sqlite3")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # Writers queue for the lock at BEGIN instead of failing half-way, and readers never wait for them.
     DATABASES["default"]["OPTIONS"] = {

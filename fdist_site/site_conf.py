@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from environs import Env, EnvError
 
 from fdist_site.variables import ConfError, Reader
 
 HOST = re.compile(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:]+\]")
 REQUESTS = re.compile(r"[1-9]\d{0,8}/(s|sec|second|m|min|minute|h|hour|d|day)")
+POSTGRESQL, SQLITE = "postgresql", "sqlite"
+DATABASES = {"postgres": POSTGRESQL, "postgresql": POSTGRESQL, "pgsql": POSTGRESQL, "sqlite": SQLITE}
 SHORTEST_SECRET = 16  # `manage.py check --deploy` asks for more
 
 
@@ -24,6 +29,28 @@ def folder(variable: str, default: Path) -> Path:
     except OSError as error:
         raise ConfError(variable, f"{path} cannot be made: {error.strerror}") from error
     return path
+
+
+def database(variable: str, default: Path) -> dict[str, Any]:
+    """A PostgreSQL or a file of SQLite, as Django wants it. Messages do not show the address: it has a password."""
+    text = Reader(None).text(variable)
+    if not text:
+        return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(default)}
+    form = "write it as postgres://user:password@host/name or sqlite:////folder/file.sqlite3"
+    scheme, colon, _ = text.partition(":")
+    if not colon:
+        raise ConfError(variable, f"is no address of a database: {form}")
+    if scheme not in DATABASES:
+        raise ConfError(variable, f'"{scheme}://" is none of postgres://, sqlite:///')
+    try:
+        found: dict[str, Any] = dict(Env().dj_db_url(variable))
+    except (EnvError, ValueError):
+        raise ConfError(variable, f"is no address of a database: {form}") from None
+    if DATABASES[scheme] == POSTGRESQL and not (found["NAME"] or found.get("OPTIONS", {}).get("service")):
+        raise ConfError(variable, f"names no database: {form}")
+    if DATABASES[scheme] == SQLITE and found["NAME"] != ":memory:" and not Path(found["NAME"]).parent.is_dir():
+        raise ConfError(variable, f"the folder {Path(found['NAME']).parent} is not there")
+    return found
 
 
 def secret(variable: str) -> str:

@@ -16,6 +16,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from nodes import fleet
+from nodes.heard import as_heard
 from nodes.models import MAX_CAP, EnrolmentKey, Node
 from transfers.admin.asking import ask, asked
 from transfers.errors import InvalidTransition
@@ -123,6 +124,15 @@ class NodeAdmin(ModelAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Node | None = None) -> bool:
         return request.user.has_perm("nodes.cap_node")  # and tells what it is, but for its caps
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        found = super().get_changelist_instance(request)
+        as_heard(found.result_list, get_links().scheduler)  # the rows that it shows: a queryset keeps what it read
+        return found
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Node | None:
+        found: Node | None = super().get_object(request, object_id, from_field)
+        return found if found is None else as_heard([found], get_links().scheduler)[0]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Node | None = None) -> list[str]:
         return [name for name in self.fields if name not in fleet.CAPS]

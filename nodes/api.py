@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from nodes import fleet
+from nodes.heard import as_heard
 from nodes.labels import parse_labels
 from nodes.models import MAX_CAP, Node, NodeState
 from transfers.api.filters import AnyOf
@@ -87,7 +88,11 @@ class NodeFilter(django_filters.FilterSet):
 
 
 class NodeViewSet(viewsets.ReadOnlyModelViewSet[Node]):
-    """The fleet as the coordinator last saw it; nodes that were removed are listed with `state=removed` alone."""
+    """The fleet as the coordinator last saw it; nodes that were removed are listed with `state=removed` alone.
+
+    `last_seen` is the last heartbeat of a node that is up. Lists are put in order by what the record knows of it, which
+    is up to half a minute older.
+    """
 
     queryset = Node.objects.all()
     serializer_class = NodeSerializer
@@ -105,6 +110,14 @@ class NodeViewSet(viewsets.ReadOnlyModelViewSet[Node]):
         if self.action == "list" and NodeState.REMOVED not in self.request.query_params.getlist("state"):
             rows = rows.exclude(state=NodeState.REMOVED)
         return rows
+
+    def paginate_queryset(self, queryset: Any) -> Any:
+        rows = super().paginate_queryset(queryset)
+        return None if rows is None else as_heard(rows, get_links().scheduler)
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        [node] = as_heard([self.get_object()], get_links().scheduler)
+        return Response(self.get_serializer(node).data)
 
     @extend_schema(request=None, responses={200: NodeSerializer})
     @action(detail=True, methods=["post"], permission_classes=[needs("nodes.drain_node")])

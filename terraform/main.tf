@@ -230,7 +230,9 @@ module "monitoring" {
   count      = var.ops_agent ? 1 : 0
   depends_on = [google_project_service.api]
 
-  name   = var.name
-  rules  = file("${path.module}/../docs/grafana/alerts.yml")
-  emails = var.alert_emails
+  name        = var.name
+  rules       = file("${path.module}/../docs/grafana/alerts.yml")
+  runbook     = file("${path.module}/../docs/runbook.md")
+  runbook_url = var.runbook_url
+  emails      = var.alert_emails
 }

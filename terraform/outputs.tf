@@ -42,3 +42,8 @@ output "workers_group" {
   description = "The workers' instance group."
   value       = { name = module.workers.group, region = var.region }
 }
+
+output "workers_expected" {
+  description = "How many workers there are at least when all is well."
+  value       = var.autoscaling == null ? var.num_servers : var.autoscaling.min
+}

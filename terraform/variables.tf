@@ -234,3 +234,14 @@ variable "alert_emails" {
     error_message = "alert_emails: each is an address, such as oncall@example.org."
   }
 }
+
+variable "runbook_url" {
+  description = "Address at which your people read docs/runbook.md, such as https://docs.example.org/fdist/runbook.html; alerts link to their sections there. They say what to do without it too."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.runbook_url == "" || can(regex("^https?://[^ #\"]+$", var.runbook_url))
+    error_message = "runbook_url: the address of a page, such as https://docs.example.org/fdist/runbook.html, without #."
+  }
+}

@@ -1,7 +1,7 @@
 # The workers; everything else is in variables.tf.
 
 variable "num_servers" {
-  description = "Number of workers; with autoscaling, the number to begin with."
+  description = "Number of workers. With autoscaling, its min and max count instead."
   type        = number
   default     = 3
 
@@ -36,6 +36,21 @@ variable "local_ssds" {
   validation {
     condition     = contains([0, 1, 2, 3, 4, 5, 6, 7, 8, 16, 24, 32], var.local_ssds)
     error_message = "local_ssds: ${var.local_ssds} is not 0 to 8, 16, 24 or 32."
+  }
+
+  # https://cloud.google.com/compute/docs/disks/local-ssd#lssd_disk_options: without these a plan is good, and no machine starts.
+  validation {
+    condition     = var.local_ssds == 0 || !can(regex("^(a3|a4x?|c3d?|c4[adn]?|e2|h3|h4d|n4[ad]?|t2[ad]|z3)-", var.machine_type))
+    error_message = "local_ssds: ${var.machine_type} takes none: it has those of its type (-lssd, a3, z3) or none at all. Set local_ssds = 0, and data_disk_gb where it has none."
+  }
+
+  validation {
+    condition = var.local_ssds == 0 || try(
+      var.local_ssds >= pow(2, length([for most in [10, 20, 40, 80] : most if tonumber(regex("^n2-[a-z]+-([0-9]+)$", var.machine_type)[0]) > most])) &&
+      contains([1, 2, 4, 8, 16, 24], var.local_ssds),
+      true # another series
+    )
+    error_message = "local_ssds: ${var.machine_type} takes 1 (2 from 12 vCPUs on, 4 from 22, 8 from 42, 16 from 82), 2, 4, 8, 16 or 24, not ${var.local_ssds}."
   }
 }
 

@@ -10,10 +10,15 @@ import redis as redis_py
 from django.apps import apps
 from django.core import serializers
 from django.db.models.signals import post_migrate
+from hypothesis import HealthCheck, settings
 
 from fdist_site.local.gcs_server import GcsServer
 from fdist_site.local.processes import ProcessGroup
 from fdist_site.local.redis_server import RedisServer
+
+# No time limits: the machine may be busy with something else.
+settings.register_profile("fdist", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("fdist")
 
 
 @pytest.fixture(scope="session")

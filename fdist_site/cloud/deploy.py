@@ -26,7 +26,9 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(prog="make deploy", description=(__doc__ or "").partition("\n")[0])
     found.add_argument("verb", choices=["deploy", "destroy"])
     found.add_argument("--project", default="", help="Google Cloud project [PROJECT]")
-    found.add_argument("--num-servers", default="3", help="number of workers [NUM_SERVERS]")
+    found.add_argument(
+        "--num-servers", default="3", help="number of workers of a fleet that is not autoscaled [NUM_SERVERS]"
+    )
     found.add_argument("--name", default="fdist", help="of the installation [NAME]")
     found.add_argument("--region", default="", help=f"default {DEFAULT_REGION} [REGION]")
     found.add_argument("--zones", default="", help="with commas between [ZONES]")
@@ -71,7 +73,8 @@ def deploy(options: argparse.Namespace, target: Target) -> None:
     terraform.init()
     terraform.change("apply", wanted, options.var_file, secrets.token_urlsafe(32), options.yes)
     outputs = terraform.outputs()
-    say(f"waiting until {int(options.num_servers):,} workers are live")
+    expected = int(outputs["workers_expected"])  # not NUM_SERVERS, where the fleet scales by itself
+    say(f"waiting until {expected:,} workers are live")
     token = ""
     with Tunnel(outputs["ui_tunnel"]) as tunnel:
 
@@ -84,7 +87,7 @@ def deploy(options: argparse.Namespace, target: Target) -> None:
                 return Health(why="the coordinator has not made its secrets yet")
             return look(tunnel.url, token)
 
-        wait_healthy(see, int(options.num_servers), options.patience, say)
+        wait_healthy(see, expected, options.patience, say)
     say(
         f"\nThe installation is up.\n\nOpen the UI, user admin, at http://127.0.0.1:8000/ while this runs:\n\n"
         f"  {outputs['ui_tunnel']}\n\nIts password:\n\n  {outputs['admin_password']}\n\n"

@@ -8,6 +8,7 @@ spot              = true
 preemption_notice = 120
 node_labels       = { model = "llama" }
 alert_emails      = ["oncall@example.org"]
+runbook_url       = "https://docs.example.com/fdist/runbook.html"
 operators         = ["group:ml-platform@example.org"]
 
 database_high_availability = true

@@ -209,10 +209,14 @@ start_services() {
 # start_ops_agent PORT...: logs, and the metrics of these ports, to Google Cloud. A machine works without: a failure is told and passed over.
 start_ops_agent() {
     [ "$(metadata instance/attributes/fdist-ops-agent false)" = true ] || return 0
-    local folder="$ROOT/etc/google-cloud-ops-agent" targets
-    targets="$(printf '"127.0.0.1:%s", ' "$@")"
+    local folder="$ROOT/etc/google-cloud-ops-agent" cell machine port targets=""
+    cell="$(grep -h '^FDIST_CELL=' "$ETC"/*.env | head -1 | cut -d= -f2-)"
+    machine="$(metadata instance/name)"
+    for port in "$@"; do
+        targets+="{targets: [\"127.0.0.1:$port\"], labels: {instance: \"$machine:$port\"}}, "
+    done
     install -d -m 755 "$folder"
-    sed "s/TARGETS/${targets%, }/" "$HOME_DIR/terraform/scripts/ops-agent.yaml" >"$folder/config.yaml"
+    sed "s/CELL/$cell/; s/TARGETS/${targets%, }/" "$HOME_DIR/terraform/scripts/ops-agent.yaml" >"$folder/config.yaml"
     grep -h '^FDIST_METRICS_TOKEN=' "$ETC"/*.env | head -1 | cut -d= -f2- >"$folder/fdist-token"
     if ! systemctl cat google-cloud-ops-agent >/dev/null 2>&1; then
         local installer="$ROOT/run/ops-agent.sh"

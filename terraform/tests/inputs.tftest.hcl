@@ -24,11 +24,12 @@ run "what_has_the_wrong_form" {
     database_tier            = "large"
     database_password        = "secret"
     alert_emails             = ["on call"]
+    runbook_url              = "docs/runbook.md"
   }
   expect_failures = [
     var.project, var.name, var.region, var.labels, var.package, var.bucket, var.subnet_range, var.operators,
     var.machine_type, var.coordinator_machine_type, var.node_labels, var.redis, var.database_tier, var.database_password,
-    var.alert_emails,
+    var.alert_emails, var.runbook_url,
   ]
 }
 
@@ -85,4 +86,30 @@ run "zones_of_another_region" {
     zones  = ["europe-west4-a", "us-central1-b"]
   }
   expect_failures = [var.zones]
+}
+
+run "disks_that_a_machine_type_brings_itself" {
+  command = plan
+  variables {
+    machine_type = "c3-standard-44-lssd"
+  }
+  expect_failures = [var.local_ssds]
+}
+
+run "fewer_disks_than_a_large_machine_takes" {
+  command = plan
+  variables {
+    machine_type = "n2-standard-48"
+    local_ssds   = 4
+  }
+  expect_failures = [var.local_ssds]
+}
+
+run "a_number_of_disks_that_no_n2_takes" {
+  command = plan
+  variables {
+    machine_type = "n2-standard-8"
+    local_ssds   = 6
+  }
+  expect_failures = [var.local_ssds]
 }

@@ -45,3 +45,44 @@ run "the_tunnel_is_a_command_that_can_be_pasted" {
     error_message = output.ui_tunnel
   }
 }
+
+run "disks_that_google_gives_are_taken" {
+  command = plan
+  variables {
+    machine_type = "n2-highmem-32"
+    local_ssds   = 16
+  }
+}
+
+run "other_series_take_what_they_are_given" {
+  command = plan
+  variables {
+    machine_type = "n2d-standard-48"
+    local_ssds   = 2
+  }
+}
+
+run "a_fixed_number_of_workers_is_waited_for" {
+  command = plan
+  variables {
+    num_servers = 5
+  }
+
+  assert {
+    condition     = output.workers_expected == 5
+    error_message = "waits for ${output.workers_expected}"
+  }
+}
+
+run "with_autoscaling_its_least_counts" {
+  command = plan
+  variables {
+    num_servers = 50
+    autoscaling = { min = 4, max = 40 }
+  }
+
+  assert {
+    condition     = output.workers_expected == 4
+    error_message = "waits for ${output.workers_expected}"
+  }
+}

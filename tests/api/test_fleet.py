@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
+from django.contrib.auth.models import AbstractUser
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from rest_framework.test import APIClient
@@ -15,10 +20,11 @@ from rest_framework.test import APIClient
 from nodes import inventory
 from nodes.inventory import Inventory, Kept
 from nodes.models import Node
-from tests.site_fixtures import Fleet, fold
+from tests.site_fixtures import TERABYTE, Fleet, fold
 from transfers import submission
 from transfers.coordinator.leader import Leader
 from transfers.coordinator.parts import PARTS
+from transfers.coordinator.planner import Planner
 from transfers.links import Links
 from transfers.models import Job, Transfer
 from transfers.scheduler.types import Heartbeat
@@ -44,6 +50,37 @@ def test_a_node_is_drained_and_enabled(api: APIClient, job: Job, links: Links) -
     assert {view.name: view.state for view in links.scheduler.nodes()}["gpu-01"] == "draining"
     assert api.post(f"{API}nodes/gpu-01/enable/").json()["state"] == "live"
     assert api.post(f"{API}nodes/gpu-77/drain/").status_code == 404
+
+
+def test_a_node_that_beats_was_heard_of_now_though_the_record_is_written_less_often(
+    api: APIClient, client: Client, admin: AbstractUser, fleet: Fleet, links: Links, settings: Any
+) -> None:
+    client.force_login(admin)
+    planner = Planner(links)
+    fleet.add("gpu-01", "gpu-02")
+    planner.step()
+    recorded = Node.objects.get(name="gpu-01").last_seen
+    assert recorded is not None
+    time.sleep(0.05)
+    links.scheduler.heartbeat(Heartbeat("gpu-01", fleet.epochs["gpu-01"], disk_free=TERABYTE))
+    planner.step()
+    assert Node.objects.get(name="gpu-01").last_seen == recorded, "a quiet node is not written at each heartbeat"
+
+    def heard() -> dict[str, Any]:
+        return {row["name"]: parse_datetime(row["last_seen"]) for row in get(api, "nodes/")["results"]}
+
+    now = heard()
+    assert now["gpu-01"] >= recorded + timedelta(milliseconds=50)
+    assert now["gpu-02"] == Node.objects.get(name="gpu-02").last_seen
+    assert parse_datetime(get(api, "nodes/gpu-01/")["last_seen"]) == now["gpu-01"]
+    for page in ("nodes", "node"):
+        told = client.get(reverse(page, kwargs={"name": "gpu-01"} if page == "node" else None)).context
+        shown = told["page"].object_list[0] if page == "nodes" else told["node"]
+        assert shown.last_seen == now["gpu-01"]
+    listed = client.get(reverse("admin:nodes_node_changelist")).context["cl"].result_list
+    assert [node.last_seen for node in listed] == [now["gpu-01"], now["gpu-02"]]
+    settings.REDIS_URL = "redis://127.0.0.1:9/0"
+    assert heard()["gpu-01"] == recorded, "without the scheduler it is what the record knows"
 
 
 def test_a_node_that_is_gone_is_removed_and_one_that_lives_is_not(api: APIClient, job: Job, links: Links) -> None:

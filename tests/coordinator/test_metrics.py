@@ -31,13 +31,14 @@ from transfers.links import Links
 from transfers.metrics import counts
 from transfers.metrics.tally import tally
 from transfers.metrics.view import make_registry
-from transfers.models import Job
+from transfers.models import Job, Standing
 from transfers.recorder import position
 from transfers.scheduler.types import Event
 
 pytestmark = pytest.mark.django_db
 TOKEN = "a-token-for-prometheus"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
+OF_PROMETHEUS = {"instance", "job"}  # labels that it adds when it scrapes
 GRAFANA = Path(__file__).resolve().parents[2] / "docs" / "grafana"
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "info": ("_info",), "gauge": ("",)}
 
@@ -150,6 +151,23 @@ def test_the_recorder_counts_what_it_wrote(job: Job, links: Links, settings: Any
     assert more("fdist_recorder_batch_seconds_count") >= 1
 
 
+def test_bytes_from_zone_to_zone_are_counted_once_they_are_in_the_record(
+    fleet: Fleet, links: Links, payload: str
+) -> None:
+    fleet.add("gpu-01", "gpu-02", labels={"zone": "a"}).add("gpu-03", labels={"zone": "b"}).add("gpu-04")
+    job = submission.submit({"source": payload})
+    fleet.announce(job.id.hex)
+    fleet.move(job.id.hex)
+    before = value(coordinators(), "fdist_transfer_bytes_across_zones_total")
+    for _ in range(2):  # a second look finds nothing new
+        while position(links.cell) != (links.scheduler.stream_bounds() or ("", ""))[1]:
+            Recorder(links).step()
+    job.refresh_from_db()
+    after = value(coordinators(), "fdist_transfer_bytes_across_zones_total")
+    assert after - before == job.bytes_across_zones > 0
+    assert job.bytes_across_zones < job.bytes_from_peers, "gpu-02 has a peer in its own zone, and gpu-04 has no zone"
+
+
 def test_failures_are_counted_by_reason_and_unknown_reasons_share_one(links: Links) -> None:
     def event(kind: str, why: str = "", **fields: str) -> Event:
         return Event("1-0", 1, kind, {"job": "ab" * 16, "node": "n1", "why": why, **fields})
@@ -227,23 +245,31 @@ def asked_for() -> Iterator[tuple[str, str]]:
 def test_the_dashboard_and_the_alerts_ask_for_metrics_that_exist_with_labels_that_they_have(
     client: Client, agent_metrics: tuple[AgentFleet, str], links: Links, token: str
 ) -> None:
-    samples: dict[str, set[str]] = {}
+    samples: dict[str, dict[str, set[str]]] = {}
     Loop(Recorder(links), Leader(links.redis, links.cell, "recorder"), threading.Event())
+    Standing.objects.create(name="llama", source="gs://weights/llama/", destination="llama")
     for text in (scrape(client), coordinators(), agent_metrics[1]):
         for family in text_string_to_metric_families(text):
             for suffix in SUFFIXES.get(family.type, ("",)):
-                samples.setdefault(family.name + suffix, {"le"} if suffix == "_bucket" else set())
+                samples.setdefault(family.name + suffix, {"le": set()} if suffix == "_bucket" else {})
             for sample in family.samples:
-                samples.setdefault(sample.name, set()).update(sample.labels)
+                for label, given in sample.labels.items():
+                    samples.setdefault(sample.name, {}).setdefault(label, set()).add(given)
     asked = list(asked_for())
     assert len(asked) > 50
     for where, expression in asked:
         names = re.findall(r"\b(?:fdist|process)_[a-z0-9_]+", expression)
         assert names, where
         assert [name for name in names if name not in samples] == [], where
-        labels = set(re.findall(r"\b(state|source|outcome|reason|of|command|part|node|le)\b(?==|, |\))", expression))
-        for label in labels:
-            assert any(label in samples[name] for name in names), f"{where}: no {label} in {names}"
+        for by in re.findall(r"\bby \(([^)]*)\)", expression):
+            for label in set(re.findall(r"\w+", by)) - OF_PROMETHEUS:
+                assert any(label in samples[name] for name in names), f"{where}: no {label} in {names}"
+        for name, matchers in re.findall(r"\b(\w+)\{([^}]*)\}", expression):
+            for label, values in re.findall(r'(\w+)=~?"([^"]*)"', matchers):
+                if label in OF_PROMETHEUS:
+                    continue
+                unknown = set(values.split("|")) - samples[name].get(label, set())
+                assert not unknown, f"{where}: no {name} has {label}={unknown}"
 
 
 def test_labels_have_few_values(client: Client, job: Job, links: Links, token: str) -> None:

@@ -241,11 +241,15 @@ time, open files, the version of Python. A histogram has `_bucket` with the labe
 | `part` | of the coordinator, such as `recorder`; of `fdist_up`: `database`, `redis`, `redis_info` |
 | `command` | of Redis, such as `fcall` |
 | `table` | `transfers`, `events` |
+| `standing` | the name of a standing distribution |
+| `use` | of the nodes that are to have it: those that use the `current` version, and those that are `behind` |
+| `which` | of its versions: `current`, `newest` |
 """
 TOLD_BY = {
     "transfers/metrics/cell.py": "The site: the cell at this moment",
     "transfers/metrics/scheduler_load.py": "The site: what Redis says of itself",
     "transfers/metrics/counts.py": "The coordinator: what happened",
+    "transfers/metrics/standing.py": "The site: standing distributions",
     "nodes/agent/metrics.py": "An agent: one node",
 }
 

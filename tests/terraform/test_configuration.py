@@ -30,8 +30,9 @@ def root(tmp_path_factory: pytest.TempPathFactory, terraform: Terraform) -> Path
     """A copy with its state on this machine, ready to be planned."""
     copy = tmp_path_factory.mktemp("installation")
     shutil.copytree(SOURCE, copy / "terraform", ignore=shutil.ignore_patterns(".terraform*"))
-    (copy / "docs" / "grafana").mkdir(parents=True)
-    shutil.copy(PROJECT / "docs" / "grafana" / "alerts.yml", copy / "docs" / "grafana")
+    for read in ("grafana/alerts.yml", "runbook.md"):
+        (copy / "docs" / read).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PROJECT / "docs" / read, copy / "docs" / read)
     (copy / "terraform" / "local_override.tf").write_text('terraform {\n  backend "local" {}\n}\n')
     (copy / "terraform" / PACKAGE).touch()
     good(terraform.run(copy / "terraform", "init", "-input=false", "-no-color"))
@@ -137,6 +138,42 @@ def test_every_alert_of_the_docs_is_one_of_the_cloud_too(plan: dict[str, Any]) -
     }
     assert {"FdistNothingMoves", "FdistNoCoordinator"} <= names
     assert len(names) == (PROJECT / "docs" / "grafana" / "alerts.yml").read_text().count("- alert:")
+
+
+def test_alerts_are_of_this_installation_alone(plan: dict[str, Any]) -> None:
+    """Several installations in one project have their metrics in one place."""
+    for policy in resources(plan, "google_monitoring_alert_policy"):
+        [condition] = policy["conditions"]
+        [asked] = condition["condition_prometheus_query_language"]
+        assert re.search(r"fdist_\w+", asked["query"])
+        assert not re.search(r'fdist_\w+(?!\w|\{job="fdist")', asked["query"]), asked["query"]
+
+
+def test_an_autoscaled_fleet_shrinks_to_the_least_that_was_asked_for(terraform: Terraform, root: Path) -> None:
+    asked = ["-var=num_servers=50", "-var=autoscaling={min = 4, max = 400}", "-out=autoscaled.plan"]
+    good(terraform.run(root, "plan", "-input=false", "-no-color", *asked, variables=VARIABLES))
+    plan = json.loads(good(terraform.run(root, "show", "-json", "autoscaled.plan")))
+    [scaler] = resources(plan, "google_compute_region_autoscaler")
+    [policy] = scaler["autoscaling_policy"]
+    assert (policy["min_replicas"], policy["max_replicas"]) == (4, 400)
+
+
+LONGEST_DOCUMENTATION = 8192  # characters, by the API of Cloud Monitoring
+
+
+def test_an_alert_says_itself_what_to_do_and_leads_to_the_runbook_where_its_address_is_known(
+    plan: dict[str, Any],
+) -> None:
+    address = plan["variables"]["runbook_url"]["value"]
+    for policy in resources(plan, "google_monitoring_alert_policy"):
+        name, (told,) = policy["display_name"].removeprefix("fdist: "), policy["documentation"]
+        assert all(part in told["content"] for part in ("**Means.**", "**Look.**", "**Do.**")), name
+        assert len(told["content"]) < LONGEST_DOCUMENTATION
+        assert not re.search(r"\]\((?!https://)", told["content"]), "a link that leads nowhere from a mail"
+        assert "example.org/fdist" not in told["content"]
+        assert "{{" not in told["content"], "Prometheus's templates are not Cloud Monitoring's"
+        links = [(link["display_name"], link["url"]) for link in told["links"]]
+        assert links == ([("Runbook", f"{address}#{name.lower()}")] if address else []), name
 
 
 @pytest.mark.parametrize("kind", ["redis", "vm"])

@@ -62,6 +62,7 @@ OUTPUTS = {
     "metrics_token": "gcloud secrets versions access latest --secret=fdist-metrics-token",
     "admin_password": "gcloud secrets versions access latest --secret=fdist-admin-password",
     "bucket": "fdist-weights-example-project",
+    "workers_expected": 1,  # the least of an autoscaled fleet
 }
 
 
@@ -143,11 +144,11 @@ def test_make_deploy_applies_and_waits_for_the_fleet(
 ) -> None:
     calls = played(monkeypatch, tmp_path, running[0])
     target = ["--project=example-project", "--zones=europe-west4-a,europe-west4-b"]
-    done = deploy.main(["deploy", *target, "--num-servers=1", f"--package={package}", "--yes", "--patience=60"])
+    done = deploy.main(["deploy", *target, "--num-servers=50", f"--package={package}", "--yes", "--patience=60"])
     said = capfd.readouterr()
     assert done == 0, said.err
     assert "the site is ready, 1 workers are live" in said.out
-    assert OUTPUTS["ui_tunnel"] in said.out and OUTPUTS["admin_password"] in said.out
+    assert str(OUTPUTS["ui_tunnel"]) in said.out and str(OUTPUTS["admin_password"]) in said.out
     lines = calls.read_text().splitlines()
     assert any("buckets create gs://example-project-fdist-terraform" in line for line in lines)
     (applied,) = [line for line in lines if line.startswith("terraform apply")]

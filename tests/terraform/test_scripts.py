@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import redis as redis_py
+import yaml
 
 from fdist_site import conf
 from fdist_site.celery import make_app
@@ -65,6 +66,29 @@ def test_settings_take_each_secret_as_it_is(cloud: Cloud, tmp_path: Path) -> Non
     cloud.secrets = {"one": [rb"a&b\1/$HOME"], "two": [b"second"]}
     done = call(Machine(tmp_path, cloud), "fill 'A={{secret:one}}\nB=x:{{secret:two}}@{{secret:one}}'")
     assert done.stdout.encode().replace(b"\\n", b"\n") == rb"A=a&b\1/$HOME" + b"\n" + rb"B=x:second@a&b\1/$HOME" + b"\n"
+
+
+def test_metrics_go_to_the_cloud_by_the_names_of_the_cell_and_of_the_machine(cloud: Cloud, tmp_path: Path) -> None:
+    """Machines of several installations share a project, and every one of them asks itself at 127.0.0.1."""
+    cloud.metadata |= {"instance/attributes/fdist-ops-agent": "true", "instance/name": "llama-worker-x1f7"}
+    machine = Machine(tmp_path, cloud)
+    for folder in ("etc/fdist", "opt/fdist/terraform/scripts"):
+        (tmp_path / folder).mkdir(parents=True)
+    shutil.copy(SCRIPTS / "ops-agent.yaml", tmp_path / "opt/fdist/terraform/scripts")
+    (tmp_path / "etc/fdist/agent.env").write_text("FDIST_CELL=llama\nFDIST_METRICS_TOKEN=a-token-for-metrics\n")
+    done = call(machine, "start_ops_agent 8000 9464")
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "etc/google-cloud-ops-agent"
+    [job] = yaml.safe_load((folder / "config.yaml").read_text())["metrics"]["receivers"]["fdist"]["config"][
+        "scrape_configs"
+    ]
+    assert job["job_name"] == "llama"
+    assert [(each["targets"], each["labels"]) for each in job["static_configs"]] == [
+        (["127.0.0.1:8000"], {"instance": "llama-worker-x1f7:8000"}),
+        (["127.0.0.1:9464"], {"instance": "llama-worker-x1f7:9464"}),
+    ]
+    token = folder / "fdist-token"
+    assert token.read_text().strip() == "a-token-for-metrics" and token.stat().st_mode & 0o777 == 0o600
 
 
 def add_disks(machine: Machine, *names: str) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands
 
+from fdist_site.known_variables import VARIABLES
 from transfers.planning import parse_manifest, parse_source
 from transfers.scheduler import scripts
 
@@ -28,6 +29,7 @@ ROW = re.compile(r"^\| (`[a-zA-Z].*?) \|", re.MULTILINE)
 
 CODE_FOLDERS = ("fdist_site", "nodes", "transfers")
 READERS = {
+    "database",
     "text",
     "required",
     "int",
@@ -158,6 +160,7 @@ def test_the_settings_table_has_every_variable_that_the_code_reads_and_no_other(
     read = variables_read()
     assert {"REDIS_URL", "DATABASE_URL", "FDIST_NODE_NAME", "FDIST_DEBUG", "FDIST_GCS_SERVER"} <= read
     assert first_cells(DOCS / "settings.md") == read
+    assert {name for name in read if name.startswith("FDIST_")} == set(VARIABLES)
 
 
 @pages

@@ -229,6 +229,42 @@ def test_check_deploy_names_what_is_not_for_production(tmp_path: Path, variable:
     assert "(security." not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("nonsense", "is no address of a database"),
+        ("mysql://fdist:hunter2hunter2@10.0.0.6/fdist", '"mysql://" is none of postgres://, sqlite:///'),
+        ("postgres://fdist:hunter2hunter2@10.0.0.6", "names no database"),
+        ("postgres://fdist:hunter2hunter2@10.0.0.6:port/fdist", "is no address of a database"),
+        ("sqlite:////no/such/folder/fdist.sqlite3", "folder /no/such/folder is not there"),
+    ],
+)
+def test_a_database_that_cannot_be_meant_is_one_line_without_its_password(
+    tmp_path: Path, value: str, said: str
+) -> None:
+    done = manage(tmp_path, "check", DATABASE_URL=value)
+    assert done.returncode == 1
+    [line] = done.stderr.strip().splitlines()
+    assert line.startswith("DATABASE_URL: ") and said in line
+    assert "hunter2" not in line
+
+
+@pytest.mark.parametrize(
+    "value", ["sqlite://:memory:", "postgresql://fdist@/fdist?host=/run/postgresql", "postgres:///?service=fdist"]
+)
+def test_a_database_that_can_be_meant_is_taken(tmp_path: Path, value: str) -> None:
+    done = manage(tmp_path, "check", DATABASE_URL=value)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_variable_that_nobody_reads_is_named_with_the_one_that_is_like_it(tmp_path: Path) -> None:
+    done = manage(tmp_path, "check", "--deploy", **PRODUCTION, FDIST_HISTORY_DAY="30", FDIST_ZZ="1")
+    assert "FDIST_HISTORY_DAY: is read by nothing here; FDIST_HISTORY_DAYS is like it." in done.stderr
+    assert "FDIST_ZZ: is read by nothing here." in done.stderr
+    agent = manage(tmp_path, "agent", "--name", "gpu-01", "--data-dir", str(tmp_path), FDIST_QUOTTA="10GB")
+    assert "FDIST_QUOTTA: is read by nothing here; FDIST_QUOTA is like it." in agent.stderr
+
+
 def test_a_command_ends_with_one_line_that_names_the_variable(tmp_path: Path) -> None:
     for variable, value in (("FDIST_API_RATE", "fast"), ("FDIST_DEBUG", "maybe")):
         done = manage(tmp_path, "check", **{variable: value})

@@ -48,7 +48,7 @@ class Recorder:
             with counts.BATCH.time():
                 written = recorder.fold(cell, at, events)
             if written:
-                tally(events, settings.FDIST_LINK_RATE)
+                tally(events, settings.FDIST_LINK_RATE, across_zones=written.bytes_across_zones)
             return 0.0 if len(events) == READ_COUNT else GATHER_SECONDS
         recorder.follow(cell, at, last_of(scheduler.stream_bounds()))
         return 0.0  # it blocked in Redis already

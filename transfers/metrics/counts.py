@@ -41,6 +41,11 @@ DURATIONS = (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400)
 BYTES = Counter(
     "fdist_transfer_bytes", "Bytes that moved to nodes, also by tries that failed.", ["source"], registry=REGISTRY
 )
+ACROSS_ZONES = Counter(
+    "fdist_transfer_bytes_across_zones",
+    "Of those from peers, bytes from a node of one zone to a node of another.",
+    registry=REGISTRY,
+)
 TRANSFERS = Counter(
     "fdist_transfers", "Shards on their way to a node that ended.", ["source", "outcome"], registry=REGISTRY
 )

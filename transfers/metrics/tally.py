@@ -13,12 +13,14 @@ from transfers.scheduler.types import GCS, Event
 ENDS = {"done", "failed", "expired", "corrupt"}
 
 
-def tally(events: Sequence[Event], link_rate: int | None) -> None:
+def tally(events: Sequence[Event], link_rate: int | None, *, across_zones: int = 0) -> None:
     """link_rate: of a node's network link in bit/s, by which efficiency is measured; None leaves that out.
+    across_zones: bytes between nodes of different zones; events name nodes, and only the record knows their zones.
 
     Cost: some microseconds an event, and two queries for each job that is complete.
     """
     counts.EVENTS.inc(len(events))
+    counts.ACROSS_ZONES.inc(across_zones)
     kinds: Counter[tuple[str, str]] = Counter()
     moved: Counter[str] = Counter()
     reasons: Counter[str] = Counter()

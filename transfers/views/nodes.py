@@ -26,6 +26,7 @@ from rest_framework.serializers import ValidationError
 
 from nodes import fleet
 from nodes.api import NodeFilter
+from nodes.heard import as_heard
 from nodes.models import Node, NodeState
 from transfers.audit import note
 from transfers.errors import InvalidTransition
@@ -124,9 +125,10 @@ def nodes(request: HttpRequest) -> HttpResponse:
         .values_list("node")
         .annotate(n=Count("pk"))
     )
+    page.object_list = as_heard(page.object_list, get_links().scheduler)
     for node in page.object_list:
         measured(node)
-        node.jobs_held = held.get(node.pk, 0)
+        node.jobs_held = held.get(node.pk, 0)  # type: ignore[attr-defined]
     counts = dict(of_cell().order_by().values_list("state").annotate(n=Count("pk")))
     kept = {key: asked[key] for key in ("name", "labels") if asked[key]}
     context = {
@@ -150,7 +152,7 @@ def measured(node: Node) -> Node:
 @needs("nodes.view_node")
 def node(request: HttpRequest, name: str) -> HttpResponse:
     """A node as the record knows it; what moves comes by `node_events`."""
-    found = measured(get_object_or_404(of_cell(), name=name))
+    [found] = as_heard([measured(get_object_or_404(of_cell(), name=name))], get_links().scheduler)
     context = {
         "node": found,
         "holdings": holdings(found),

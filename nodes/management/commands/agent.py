@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from fdist_site import conf
+from fdist_site.known_variables import misspelt
 from fdist_site.variables import ConfError
 from nodes.agent.command_line import worker_argv, worker_environment
 
@@ -75,6 +76,8 @@ class Command(BaseCommand):
         environment = worker_environment(os.environ, given)
         if environment.get("FDIST_DATA_DIR"):
             environment["FDIST_DATA_DIR"] = str(Path(environment["FDIST_DATA_DIR"]).resolve())
+        for said in misspelt(environment):
+            self.stderr.write(self.style.WARNING(said))
         try:
             config = conf.agent_config(environment)
         except ConfError as error:

@@ -156,7 +156,7 @@ resource "google_compute_region_autoscaler" "this" {
   target = google_compute_region_instance_group_manager.this.id
 
   autoscaling_policy {
-    min_replicas    = max(var.autoscaling.min, min(var.num_servers, var.autoscaling.max))
+    min_replicas    = var.autoscaling.min
     max_replicas    = var.autoscaling.max
     cooldown_period = 300
 

@@ -14,7 +14,7 @@ variable "zones" {
 }
 
 variable "num_servers" {
-  description = "Number of machines; with autoscaling at least so many."
+  description = "Number of machines, where autoscaling does not say it."
   type        = number
 }
 
