@@ -263,4 +263,3 @@ def test_streams_are_for_those_who_may_see_them(client: Client, viewer: Abstract
     for address in streams:
         answer = client.get(address)
         assert (answer.status_code, answer["Content-Type"]) == (200, "text/event-stream")
-        answer.close()
