@@ -198,3 +198,13 @@ def test_a_jobs_own_limits_hold_for_each_node(cell: Cell) -> None:
     assert cell.node("a").uploads == 1 and cell.node("b").downloads == 1
     cell.end("b", lease)
     assert cell.run("a", "b", "c") == 15
+
+
+def test_what_only_one_node_has_goes_to_several_as_different_shards(cell: Cell) -> None:
+    cell.nodes("a", "b", "c", "d", up=3, gcs=0)
+    cell.job(["a", "b", "c", "d"], shards=8)
+    cell.holds("a", *range(8))
+    for name in ("b", "c", "d"):
+        cell.holds(name)
+    given = [lease.shard for name in ("b", "c", "d") for lease in cell.next(name).assignments]
+    assert len(set(given)) == 3

@@ -6,6 +6,7 @@
 
 local RAREST = 16       -- shards of the job looked at from the rarest up
 local SAMPLE = 8        -- when none of those will do: so many are compared
+local FEW = 3           -- copies, those under way among them, up to which another shard is looked for instead
 local REFRESHED_EVERY = 8 -- calls after which the rarest are read again; a new shard's first copy has them read at once
 
 -- The job's rarest shards, rarest first: {shard, byte of a bitmap, mask in that byte, live copies when they were read}.
@@ -25,11 +26,8 @@ function rarest_of(j)
   return list
 end
 
--- Of these shards the one with the fewest live copies.
+-- Of these shards the one with the fewest live copies, those under way counted as well, and how many.
 local function least_held(j, shards)
-  if #shards < 2 then
-    return shards[1]
-  end
   local known, unknown = j.copies, nil
   for _, s in ipairs(shards) do
     if not known[s] then
@@ -42,13 +40,14 @@ local function least_held(j, shards)
       known[unknown[k]] = tonumber(copies or 0)
     end
   end
-  local best = shards[1]
+  local best, fewest
   for _, s in ipairs(shards) do
-    if known[s] < known[best] then
-      best = s
+    local copies = known[s] + (j.coming[s] or 0)
+    if not best or copies < fewest then
+      best, fewest = s, copies
     end
   end
-  return best
+  return best, fewest
 end
 
 -- A shard out of a bitmap; nil when it is empty.
@@ -66,13 +65,18 @@ local function choose_shard(j, among)
     end
     local byte = among:byte(rare[2])
     if byte and byte ~= 0 and bit.band(byte, rare[3]) ~= 0 then
-      local copies = j.copies[rare[1]] or 0
+      local copies = (j.copies[rare[1]] or 0) + (j.coming[rare[1]] or 0)
       if not best or copies < fewest then
         best, fewest = rare[1], copies
       end
     end
   end
-  return best or least_held(j, some_bits(among, SAMPLE))
+  if best and (not j.coming[best] or fewest >= FEW) then
+    return best
+  end
+  -- what only one node has would otherwise go from it to all who ask in these moments, and the rest would wait behind it
+  local other, copies = least_held(j, some_bits(among, SAMPLE))
+  return (not best or other and copies < fewest) and other or best
 end
 
 -- What src has and i needs; across zones only what i's zone does not get otherwise.

@@ -30,7 +30,8 @@ function load_job(job_id)
   local v = call('HMGET', key, unpack(JOB_FIELDS))
   j = {
     id = job_id, key = key, have = key .. ':have:', need = key .. ':need:', hold = key .. ':hold:', got = key .. ':got:',
-    state = v[1], topology = v[2], policy = v[3], order = v[4], members = {}, counts = {}, digests = {}, copies = {}, lines = {},
+    state = v[1], topology = v[2], policy = v[3], order = v[4], members = {}, counts = {}, digests = {}, copies = {}, coming = {},
+    lines = {},
   }
   for k, field in ipairs(NUMBERS) do
     j[field] = number(v[k + 4])

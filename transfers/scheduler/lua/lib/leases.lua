@@ -112,6 +112,7 @@ function grant(j, i, s, src, how)
   take_slots(j, l)
   tally(j, 'moving', 1)
   tally(j, 'assigned', 1)
+  j.coming[s] = (j.coming[s] or 0) + 1
   call('SETBIT', j.need .. i, s, 0)
   if j.topology == 'pipeline' then
     call('SETBIT', j.got .. s, i, 1)
@@ -186,6 +187,8 @@ function release(l, brought)
   if exists(j) then
     log_end(j, l, brought)
     tally(j, 'moving', -1)
+    local coming = (j.coming[l.shard] or 1) - 1
+    j.coming[l.shard] = coming > 0 and coming or nil
     if l.src == '' then
       change_job(j, 'gcs_flight', j.gcs_flight - bytes_of(j, l.shard))
       if call('HINCRBY', j.key .. ':reading', l.shard, -1) <= 0 then
