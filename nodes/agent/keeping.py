@@ -118,10 +118,9 @@ class Keeping:
         if local is not None and local.stage in UNFINISHED:
             return True
         try:
-            view = self._scheduler.job(job)
+            return self._scheduler.job_state(job) in ("running", "paused")
         except redis.RedisError:
             return True
-        return view is not None and view.state in ("running", "paused")
 
     def _evict(self, job: str) -> bool:
         if not self._book.evict(job):

@@ -68,6 +68,8 @@ def test_a_job_runs_with_the_rights_of_its_users(
     cell.scheduler.reap()
     view = cell.scheduler.job(job)
     assert view is not None and view.state == "complete"
+    agents = Scheduler(users[AGENT], clock=lambda: cell.now)
+    assert (agents.job_state(job), agents.job_state("f" * 32)) == ("complete", None)
     cell.scheduler.dispute(job, "a", cell.epochs["a"], 0, [1], {1: 1001})
     cell.scheduler.withdraw(job, ["d"])
     cell.scheduler.leave("d")

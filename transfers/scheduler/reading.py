@@ -78,7 +78,13 @@ class Reading(Base):
         found: Any = self._client.zrange(self._keys("jobs"), 0, -1)
         return [text(each) for each in found]
 
+    def job_state(self, job: str) -> JobState | None:
+        """None when the scheduler holds no such job. Agents may ask this."""
+        found: Any = self._client.hget(self._keys.job(job), "state")
+        return None if found is None else cast(JobState, text(found))
+
     def job(self, job: str) -> JobView | None:
+        """For the coordinator: its counts are written first, which agents may not."""
         self._run("tell")
         with self._client.pipeline(transaction=False) as pipe:
             pipe.hgetall(self._keys.job(job))

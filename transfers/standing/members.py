@@ -85,7 +85,7 @@ def _try_again(job: Job, joining: Collection[str], retries: Retries, links: Link
 def _withdraw(job: Job, names: Iterable[str], links: Links) -> None:
     listed = sorted(names)
     JobNode.objects.filter(job=job, node__name__in=listed).update(state=JobNodeState.WITHDRAWN, shards_held=0, error="")
-    if links.scheduler.job(job.id.hex) is not None:
+    if links.scheduler.job_state(job.id.hex) is not None:
         links.scheduler.withdraw(job.id.hex, listed)
     logger.info("withdrew job=%s nodes=%s", job.id.hex, ",".join(listed))
 
