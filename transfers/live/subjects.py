@@ -108,15 +108,29 @@ class FleetSubject:
         return self._writer.sent is not None
 
 
-class NodeSubject:
-    """Its messages are small, and each has everything."""
+class SmallSubject:
+    """What keeps all that it saw last, and tells brief listeners as much as others. It has no end but the stream's."""
 
     bulky: tuple[str, ...] = ()
     ended = False
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self) -> None:
         self._last: dict[str, Any] = {}
+
+    def whole(self) -> dict[str, Any]:
+        return self._last
+
+    @property
+    def seen(self) -> bool:
+        return bool(self._last)
+
+
+class NodeSubject(SmallSubject):
+    """Its messages are small, and each has everything."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
 
     def update(self, links: Links, readings: Readings) -> dict[str, Any]:
         found = read_node(links, self._name, readings)
@@ -125,21 +139,11 @@ class NodeSubject:
         self._last = found
         return found
 
-    def whole(self) -> dict[str, Any]:
-        return self._last
 
-    @property
-    def seen(self) -> bool:
-        return bool(self._last)
-
-
-class StandingSubject:
-    bulky: tuple[str, ...] = ()
-    ended = False  # but for its end, which is the stream's
-
+class StandingSubject(SmallSubject):
     def __init__(self, about: OneStanding) -> None:
+        super().__init__()
         self._about = about
-        self._last: dict[str, Any] = {}
 
     def update(self, links: Links, readings: Readings) -> dict[str, Any]:
         context = read_standing(links.cell, self._about)
@@ -148,31 +152,11 @@ class StandingSubject:
         before, self._last = self._last, message_of(context)
         return changed(self._last, before, "parts")
 
-    def whole(self) -> dict[str, Any]:
-        return self._last
 
-    @property
-    def seen(self) -> bool:
-        return bool(self._last)
-
-
-class StandingsSubject:
-    bulky: tuple[str, ...] = ()
-    ended = False
-
-    def __init__(self) -> None:
-        self._last: dict[str, Any] = {}
-
+class StandingsSubject(SmallSubject):
     def update(self, links: Links, readings: Readings) -> dict[str, Any]:
         before, self._last = self._last, read_standings(links.cell)
         return changed(self._last, before, "rows")
-
-    def whole(self) -> dict[str, Any]:
-        return self._last
-
-    @property
-    def seen(self) -> bool:
-        return bool(self._last)
 
 
 def subject_of(about: About) -> Subject:
