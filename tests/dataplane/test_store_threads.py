@@ -13,6 +13,12 @@ from transfers.errors import Cancelled
 from .payloads import Payload, mixed_payload
 
 
+def started(work: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
 def test_a_writer_waits_while_its_shard_is_being_proven(tmp_path: Path) -> None:
     payload = mixed_payload()
     store = payload.store(tmp_path)
@@ -25,8 +31,7 @@ def test_a_writer_waits_while_its_shard_is_being_proven(tmp_path: Path) -> None:
         proving.set()
         return not go_on.wait(5)
 
-    prover = threading.Thread(target=store.reverify, args=([0], cancelled))
-    prover.start()
+    prover = started(lambda: store.reverify([0], cancelled))
     assert proving.wait(5)
     threading.Timer(0.1, go_on.set).start()
     writer = store.writer(0, store.received(0))
@@ -48,12 +53,6 @@ def test_proving_a_job_that_is_discarded_meanwhile_stops(tmp_path: Path) -> None
     with pytest.raises(Cancelled):
         store.reverify(cancelled=cancelled)
     assert Store(tmp_path).jobs() == []
-
-
-def started(work: Callable[[], object]) -> threading.Thread:
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    return thread
 
 
 def test_a_shard_is_not_dropped_and_written_while_its_file_is_on_its_way_to_its_place(
