@@ -10,7 +10,8 @@ from transfers.errors import PeerFailed
 class Pace:
     """Watches one transfer. Tell it of every amount moved, of every wait in vain, and of pauses of our own making.
 
-    stall_after: seconds without a byte. min_rate: bytes a second over windows of that length; 0 for no limit.
+    stall_after: seconds without a byte. min_rate: bytes a second over windows of that length; 0 for no limit. A window
+    ends with a byte, so that a stream that fell silent has stalled, and one that drips is slow: never either by chance.
     """
 
     def __init__(self, stall_after: float, min_rate: float, what: str) -> None:
@@ -21,9 +22,9 @@ class Pace:
         self._window_bytes = 0
 
     def moved(self, count: int) -> None:
-        self._last = time.monotonic()
+        now = self._last = time.monotonic()
         self._window_bytes += count
-        self._check_window()
+        self._check_window(now)
 
     def paused(self, seconds: float) -> None:
         """Our own rate cap held the stream up: the peer is not to blame for that time."""
@@ -35,10 +36,9 @@ class Pace:
         quiet = time.monotonic() - self._last
         if quiet >= self._stall_after:
             raise PeerFailed("stalled", f"{self._what}: no byte came for {quiet:.1f} s")
-        self._check_window()
 
-    def _check_window(self) -> None:
-        elapsed = time.monotonic() - self._window_start
+    def _check_window(self, now: float) -> None:
+        elapsed = now - self._window_start
         if not self._min_rate or elapsed < self._stall_after:
             return
         rate = self._window_bytes / elapsed
@@ -46,5 +46,4 @@ class Pace:
             raise PeerFailed(
                 "slow", f"{self._what}: {rate:.0f} bytes/s over {elapsed:.1f} s, {self._min_rate:.0f} wanted"
             )
-        self._window_start = time.monotonic()
-        self._window_bytes = 0
+        self._window_start, self._window_bytes = now, 0

@@ -51,11 +51,11 @@ class Watched:
     def _trouble(self, now: float) -> str:
         if now - self._last >= self._stall_after:
             return "stalled"
-        elapsed = now - self._window_start
+        elapsed = self._last - self._window_start  # to the last byte: what follows it is a stall's to judge
         if elapsed < self._stall_after:
             return ""
         slow = self._window_bytes < self._min_rate * elapsed
-        self._window_start, self._window_bytes = now, 0
+        self._window_start, self._window_bytes = self._last, 0
         return "slow" if slow else ""
 
 
