@@ -51,18 +51,16 @@ local function text_of(n)
   return text
 end
 
--- NOW + ms as text.
-local laters, laters_of = {}, nil
-local function later(ms)
-  if laters_of ~= NOW_TEXT then
-    laters, laters_of = {}, NOW_TEXT
+-- NOW + ms as text. The last one is kept: most jobs ask for the same.
+local later
+do
+  local now, more, text
+  function later(ms)
+    if now ~= NOW or more ~= ms then
+      now, more, text = NOW, ms, tostring(NOW + ms)
+    end
+    return text
   end
-  local text = laters[ms]
-  if not text then
-    text = tostring(NOW + ms)
-    laters[ms] = text
-  end
-  return text
 end
 
 local function number(value) return tonumber(value or 0) or 0 end
@@ -123,17 +121,17 @@ local function begin(keys, args)
     changed[k], sheets[k] = nil, nil
   end
   changes = 0
-  for _, start in ipairs(at_start) do
-    start()
+  for k = 1, #at_start do
+    at_start[k]()
   end
 end
 
 local function finish()
-  for _, act in ipairs(last_acts) do
-    act()
+  for k = 1, #last_acts do
+    last_acts[k]()
   end
-  for _, write in ipairs(at_end) do
-    write()
+  for k = 1, #at_end do
+    at_end[k]()
   end
   write_changes()
   M.stamp = M.mark

@@ -3,8 +3,9 @@
 local ROUNDS = 8       -- matches made for one free source at most
 local CHAIN_WOKEN = 32 -- nodes of a chain woken one after the other
 
--- Up to `want` transfers for node i, of its most urgent jobs first. Gives how many.
-local function feed(i, want, give, relaxed)
+-- Up to `want` transfers for node i, of its most urgent jobs first: into the list `given`, or without one into its inbox.
+-- Gives how many.
+local function feed(i, want, given, relaxed)
   local count = 0
   for _, job_id in ipairs(jobs_of(i)) do
     if count >= want then
@@ -13,9 +14,9 @@ local function feed(i, want, give, relaxed)
     local j = load_job(job_id)
     if is_open(j) and member(j, i) == 'ready' then
       if j.topology == 'pipeline' then
-        count = count + feed_chain(j, i, want - count, give)
+        count = count + feed_chain(j, i, want - count, given)
       else
-        count = count + feed_mesh(j, i, want - count, give, relaxed)
+        count = count + feed_mesh(j, i, want - count, given, relaxed)
       end
     end
   end
@@ -28,7 +29,7 @@ local function feed_parked(i, relaxed)
   if wants <= 0 then
     return 0
   end
-  return feed(i, wants, function(assignment) deliver(i, assignment) end, relaxed)
+  return feed(i, wants, nil, relaxed)
 end
 
 -- In a chain, what node i holds or receives can be forwarded to the next one, and by that one to the one after it.
