@@ -20,7 +20,7 @@ if ARGV[5] ~= '' and n.request == ARGV[5] then
 end
 begin_asking(i)
 local outcome = apply_reports(i, FIRST_REPORT)
-local want = tonumber(ARGV[6])
+local want = ARGV[6] + 0
 -- what was matched for it while it was parked, and not yet taken
 local given = n.handed and call('LPOP', inbox_key(i), INBOX_TAKEN) or {}
 n.handed = #given == INBOX_TAKEN

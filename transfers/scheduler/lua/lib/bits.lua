@@ -73,7 +73,7 @@ end
 -- Bits of A and B, and of C if there is one, as a string ('' when none).
 local function both(a, b, c)
   local t = P .. 'tmp'
-  if call('BITOP', 'AND', t, a, b, c or b) == 0 then
+  if (c and call('BITOP', 'AND', t, a, b, c) or call('BITOP', 'AND', t, a, b)) == 0 then
     return ''
   end
   return call('GET', t) or ''

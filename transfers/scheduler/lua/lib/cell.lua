@@ -51,15 +51,17 @@ local function text_of(n)
   return text
 end
 
--- NOW + ms as text. The last one is kept: most jobs ask for the same.
+-- NOW + ms as text. The digits before the last three are made once a second, where ms is of whole seconds.
 local later
 do
-  local now, more, text
+  local second, more, head
   function later(ms)
-    if now ~= NOW or more ~= ms then
-      now, more, text = NOW, ms, tostring(NOW + ms)
+    local now = NOW - NOW % 1000
+    if second ~= now or more ~= ms then
+      second, more = now, ms
+      head = ms % 1000 == 0 and NOW >= 1000 and NOW % 1 == 0 and tostring((now + ms) / 1000)
     end
-    return text
+    return head and head .. NOW_TEXT:sub(-3) or tostring(NOW + ms)
   end
 end
 
@@ -106,10 +108,10 @@ end
 local function begin(keys, args)
   call = redis.call
   P, ARGV = keys[1], args
-  NOW, NOW_TEXT = tonumber(args[1]), args[1]
-  math.randomseed(tonumber(args[2]))
+  NOW, NOW_TEXT = args[1] + 0, args[1] -- a sum reads a number in half the time that tonumber takes
+  math.randomseed(args[2] + 0)
   calls = calls + 1
-  local mark = args[1] .. '.' .. args[2] .. '.' .. calls
+  local mark = args[1] .. '.' .. args[2] .. '.' .. text_of(calls % 1000)
   local before = call('SET', P .. 'stamp', mark, 'GET')
   M = memory[P]
   if not M or not before or M.stamp ~= before then

@@ -22,10 +22,11 @@ function rarest_of(j)
   local found = call('ZRANGE', j.key .. ':rarity', '0', RAREST_LAST, 'WITHSCORES')
   local shards, bytes, values, copies, all = list.shards, list.bytes, list.values, list.copies, j.copies
   for k = 1, RAREST do
-    local s = tonumber(found[2 * k - 1])
+    local s = found[2 * k - 1]
+    s = s and s + 0
     shards[k] = s
     if s then
-      local count = tonumber(found[2 * k])
+      local count = found[2 * k] + 0
       all[s], copies[k] = count, count
       bytes[k], values[k] = (s - s % 8) / 8 + 1, BIT[s % 8]
     end

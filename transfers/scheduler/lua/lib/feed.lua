@@ -7,11 +7,12 @@ local CHAIN_WOKEN = 32 -- nodes of a chain woken one after the other
 -- Gives how many.
 local function feed(i, want, given, relaxed)
   local count = 0
-  for _, job_id in ipairs(jobs_of(i)) do
+  local jobs = jobs_of(i)
+  for at = 1, #jobs do
     if count >= want then
       break
     end
-    local j = load_job(job_id)
+    local j = load_job(jobs[at])
     if is_open(j) and member(j, i) == 'ready' then
       if j.topology == 'pipeline' then
         count = count + feed_chain(j, i, want - count, given)
@@ -48,7 +49,9 @@ local function wake_for_uploader(src)
     return
   end
   because = 'freed'
-  for _, job_id in ipairs(served_by(src)) do
+  local serving = served_by(src)
+  for at = 1, #serving do
+    local job_id = serving[at]
     local j = load_job(job_id)
     if not is_open(j) then
       if j.state ~= 'paused' then
@@ -60,7 +63,7 @@ local function wake_for_uploader(src)
       if head and head ~= src and N[head].wants > 0 then
         feed_parked(head) -- it may wait for what a node further down has read
       end
-    else
+    elseif j.parked_count > 0 then
       for _ = 1, ROUNDS do
         if not may_serve(N[src]) then
           return
@@ -80,9 +83,10 @@ end
 
 -- In chains, what node i now receives can be forwarded.
 local function wake_successors(i)
-  for _, job_id in ipairs(served_by(i)) do
-    local j = load_job(job_id)
-    if is_open(j) and j.topology == 'pipeline' then
+  local serving = served_by(i)
+  for at = 1, #serving do
+    local j = load_job(serving[at])
+    if j.topology == 'pipeline' and is_open(j) then
       wake_successor(j, i)
     end
   end

@@ -70,7 +70,7 @@ end
 local function add_copy(j, i, s, text)
   call('SETBIT', j.hold .. text, i, '1')
   brought_into_zone(j, i, s)
-  local copies = tonumber(call('ZINCRBY', j.key .. ':rarity', '1', text))
+  local copies = call('ZINCRBY', j.key .. ':rarity', '1', text) + 0
   if copies == 1 then
     copies = 1 + math.random(0, TIES - 1) / TIES
     call('ZADD', j.key .. ':rarity', copies, s)

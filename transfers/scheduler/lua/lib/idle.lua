@@ -95,8 +95,9 @@ function set_uploader(i)
     n.place = place
     unlisted_count = unlisted_count + 1
     unlisted[unlisted_count] = i
-    for _, job_id in ipairs(holder_in(i)) do
-      local j = M.jobs[job_id]
+    local all = holder_in(i)
+    for at = 1, #all do
+      local j = M.jobs[all[at]]
       if j and j.idle and (j.counts[i] or 1) > 0 then
         if j.counts[i] or call('GETBIT', j.key .. ':givers', i) == 1 then
           move(j.idle, i, list_of(j, i, place))

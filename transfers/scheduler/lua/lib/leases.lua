@@ -68,13 +68,14 @@ local function free_slots(j, l)
   end
   dst.down = dst.down - 1
   local src = N[l.src]
-  for k, id in ipairs(src.serves) do
-    if id == l.id then
-      table.remove(src.serves, k)
+  local serves = src.serves
+  for k = 1, #serves do
+    if serves[k] == l.id then
+      table.remove(serves, k)
       break
     end
   end
-  change(src, 'serves', src.serves)
+  change(src, 'serves', serves)
   set_uploader(l.src)
   count_for_job(j, l.dst, l.src, -1)
 end
@@ -133,9 +134,10 @@ end
 
 -- A transfer to node i by its id, or nil.
 function lease_of(i, id)
-  for _, l in ipairs(N[i].takes) do
-    if l.id == id then
-      return l
+  local takes = N[i].takes
+  for k = 1, #takes do
+    if takes[k].id == id then
+      return takes[k]
     end
   end
   return nil
@@ -175,13 +177,14 @@ end
 function release(l, brought)
   local j = load_job(l.job)
   local dst = N[l.dst]
-  for k, other in ipairs(dst.takes) do
-    if other.id == l.id then
-      table.remove(dst.takes, k)
+  local takes = dst.takes
+  for k = 1, #takes do
+    if takes[k] == l then
+      table.remove(takes, k)
       break
     end
   end
-  change(dst, 'takes', dst.takes)
+  change(dst, 'takes', takes)
   if not l.ending then
     free_slots(j, l)
   end

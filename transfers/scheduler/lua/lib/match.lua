@@ -299,7 +299,7 @@ end
 function feed_mesh(j, i, want, given, relaxed)
   local n = N[i]
   local count = 0
-  if j.policy ~= 'peers-first' and bucket_free(j) then
+  if j.fresh_count > 0 and j.policy ~= 'peers-first' and bucket_free(j) then
     wake_for_bucket(j, neediness(j, i, n))
     count = read_bucket(j, i, want, given, relaxed)
   end

@@ -77,8 +77,7 @@ local function set_lost(job, out)
 end
 
 -- A transfer that brought its shard.
-local function accept(i, l, r, out)
-  local j = load_job(l.job)
+local function accept(j, i, l, r, out)
   release(l, true)
   if l.how == 'confirm' then
     settle_suspect(j, i, l.shard, r.crc)
@@ -100,6 +99,7 @@ local function accept(i, l, r, out)
   if (count or count_of(j, i)) == j.shard_count then
     note(out, 'finished', l.job)
   end
+  use_again(l)
 end
 
 local function reject(i, l, r, verdict, out)
@@ -141,13 +141,16 @@ local FIELDS_A_REPORT = 7
 
 -- What became of the reports, and one of them: used again by the next call, as most of it is the same list of nothing.
 local NOTHING = {}
-local out, r = {}, {}
+local out, r = { uploaders = {} }, {}
 
 -- The reports stand from ARGV[first] on, each in seven arguments: lease, outcome, crc32c or '', bytes, ms, why, first_ms or ''.
 -- Gives lists: uploaders (nodes that can serve now), unsettled, rejected, stale (leases), finished (jobs), and whether there
 -- is anything in the last four: `noteworthy`; lost: jobs of which the bucket may have something to give.
 function apply_reports(i, first)
-  out.uploaders, out.lost, out.noteworthy = {}, nil, false
+  out.lost, out.noteworthy = nil, false
+  for k = #out.uploaders, 1, -1 do
+    out.uploaders[k] = nil
+  end
   out.unsettled, out.rejected, out.stale, out.finished = NOTHING, NOTHING, NOTHING, NOTHING
   for at = first, #ARGV, FIELDS_A_REPORT do
     local l = lease_of(i, ARGV[at])
@@ -163,17 +166,18 @@ function apply_reports(i, first)
     else
       r.crc, r.bytes_text, r.ms_text, r.why, r.first = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
       r.bytes, r.ms = number(r.bytes_text), number(r.ms_text)
+      local j = load_job(l.job)
       if verdict == 'ok' then
-        verdict = judge(load_job(l.job), l, r.crc)
+        verdict = judge(j, l, r.crc)
       end
       if verdict == 'unsettled' then
         note(out, 'unsettled', l.id)
-        l.expires = later(load_job(l.job).lease_ms)
+        l.expires = later(j.lease_ms)
         change(N[i], 'takes', N[i].takes)
       else
         set_free(l, out)
         if verdict == 'ok' then
-          accept(i, l, r, out)
+          accept(j, i, l, r, out)
         else
           reject(i, l, r, verdict, out)
         end
