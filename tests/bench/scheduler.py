@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,14 @@ class Fleet:
         return len(given)
 
 
+@contextmanager
+def server() -> Iterator[tuple[redis.Redis, int]]:
+    """A new server, and its port."""
+    with tempfile.TemporaryDirectory(prefix="fdist-bench-") as folder, ProcessGroup(Path(folder) / "logs") as group:
+        client = RedisServer(group, Path(folder) / "redis").start().client()
+        yield client, client.connection_pool.connection_kwargs["port"]
+
+
 def used_memory(client: redis.Redis) -> int:
     """Of the data, and of what the server's Lua remembers."""
     memory = client.info("memory")
@@ -159,7 +168,7 @@ def bare_rate(client: redis.Redis, port: int, clients: int, calls: int) -> float
 
 
 def measure(client: redis.Redis, port: int, clients: int, nodes: int, shards: int, slots: int, calls: int) -> Figures:
-    client.execute_command("FLUSHALL", "SYNC")
+    """On a server of its own: what an earlier fleet left in the server's Lua would be collected at this one's cost."""
     fleet = Fleet(client, nodes, shards, slots)
     before = fleet.scheduler.overview()
     us = server_us(client)
@@ -185,10 +194,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--calls", type=int, default=10_000)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="fdist-bench-") as folder, ProcessGroup(Path(folder) / "logs") as group:
-        server = RedisServer(group, Path(folder) / "redis").start()
-        client = server.client()
-        port = client.connection_pool.connection_kwargs["port"]
+    with server() as (client, port):
         bare = bare_rate(client, port, args.clients, 4 * args.calls)
         started = time.perf_counter()
         sha = client.script_load("return 1")
@@ -200,15 +206,16 @@ def main() -> None:
         )
         print(f"{args.shards} shards, half of them held everywhere; {args.calls} calls of next each")
         print(" nodes  a call  us/assignment  of a bare trip  assignments/s  of bare  attempts  memory MB")
-        for slots in args.slots:
-            for nodes in args.nodes:
-                calls = min(args.calls, nodes * args.shards // (4 * slots))  # half of what is needed: no job's end
+    for slots in args.slots:
+        for nodes in args.nodes:
+            calls = min(args.calls, nodes * args.shards // (4 * slots))  # half of what is needed: no job's end
+            with server() as (client, port):
                 f = measure(client, port, args.clients, nodes, args.shards, slots, calls)
-                print(
-                    f"{nodes:6}  {slots:6}  {f.us:13.1f}  {f.us / trip:14.2f}  {f.rate:13,.0f}  {f.rate / bare:7.2f}"
-                    f"  {f.attempts:8.2f}  {f.memory_mb:9.1f}",
-                    flush=True,
-                )
+            print(
+                f"{nodes:6}  {slots:6}  {f.us:13.1f}  {f.us / trip:14.2f}  {f.rate:13,.0f}  {f.rate / bare:7.2f}"
+                f"  {f.attempts:8.2f}  {f.memory_mb:9.1f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
