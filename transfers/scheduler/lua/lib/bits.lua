@@ -72,28 +72,26 @@ end
 
 -- Bits of A and B, and of C if there is one, as a string ('' when none).
 local function both(a, b, c)
-  local t = P .. 'tmp'
-  if (c and call('BITOP', 'AND', t, a, b, c) or call('BITOP', 'AND', t, a, b)) == 0 then
+  if (c and call('BITOP', 'AND', TMP, a, b, c) or call('BITOP', 'AND', TMP, a, b)) == 0 then
     return ''
   end
-  return call('GET', t) or ''
+  return call('GET', TMP) or ''
 end
 
 -- Bits of A and B that are not in C.
 local function both_but(a, b, c)
-  local t, shared = P .. 'tmp', P .. 'tmp2'
+  local shared = P .. 'tmp2'
   if call('BITOP', 'AND', shared, a, b) == 0 then
     return ''
   end
-  call('BITOP', 'AND', t, shared, c)
-  call('BITOP', 'XOR', t, t, shared)
-  return call('GET', t) or ''
+  call('BITOP', 'AND', TMP, shared, c)
+  call('BITOP', 'XOR', TMP, TMP, shared)
+  return call('GET', TMP) or ''
 end
 
 -- Bits of A that are not in B (B may be shorter).
 local function without(a, b)
-  local t = P .. 'tmp'
-  call('BITOP', 'AND', t, a, b)
-  call('BITOP', 'XOR', t, t, a)
-  return call('GET', t) or ''
+  call('BITOP', 'AND', TMP, a, b)
+  call('BITOP', 'XOR', TMP, TMP, a)
+  return call('GET', TMP) or ''
 end

@@ -12,6 +12,7 @@
 --        when a call broke off. Who changes a key by hand deletes the stamp.
 
 local P, NOW, NOW_TEXT, ARGV, call -- NOW as text as well: Lua takes half a microsecond to make it
+local STAMP, EVENTS, TMP -- keys of every call, made when P is another than the last call's
 local M          -- what is remembered of this cell
 local N          -- its nodes, by index: what is not remembered yet is read (lib/nodes.lua)
 local lazily = {}
@@ -107,12 +108,16 @@ end
 
 local function begin(keys, args)
   call = redis.call
-  P, ARGV = keys[1], args
+  if P ~= keys[1] then
+    P = keys[1]
+    STAMP, EVENTS, TMP = P .. 'stamp', P .. 'events', P .. 'tmp'
+  end
+  ARGV = args
   NOW, NOW_TEXT = args[1] + 0, args[1] -- a sum reads a number in half the time that tonumber takes
   math.randomseed(args[2] + 0)
   calls = calls + 1
   local mark = args[1] .. '.' .. args[2] .. '.' .. text_of(calls % 1000)
-  local before = call('SET', P .. 'stamp', mark, 'GET')
+  local before = call('SET', STAMP, mark, 'GET')
   M = memory[P]
   if not M or not before or M.stamp ~= before then
     forget_cell(before)

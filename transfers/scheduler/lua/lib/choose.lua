@@ -19,7 +19,7 @@ function rarest_of(j)
     return list
   end
   list = list or { shards = {}, bytes = {}, values = {}, copies = {} }
-  local found = call('ZRANGE', j.key .. ':rarity', '0', RAREST_LAST, 'WITHSCORES')
+  local found = call('ZRANGE', j.rarity, '0', RAREST_LAST, 'WITHSCORES')
   local shards, bytes, values, copies, all = list.shards, list.bytes, list.values, list.copies, j.copies
   for k = 1, RAREST do
     local s = found[2 * k - 1]
@@ -45,7 +45,7 @@ local function least_held(j, shards)
     end
   end
   if unknown then
-    for k, copies in ipairs(call('ZMSCORE', j.key .. ':rarity', unpack(unknown))) do
+    for k, copies in ipairs(call('ZMSCORE', j.rarity, unpack(unknown))) do
       known[unknown[k]] = tonumber(copies or 0)
     end
   end

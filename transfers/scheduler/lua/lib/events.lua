@@ -6,7 +6,7 @@
 local EVENTS_KEPT = '200000'
 
 local function event(kind, ...)
-  call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*', 't', NOW_TEXT, 'e', kind, ...)
+  call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_KEPT, '*', 't', NOW_TEXT, 'e', kind, ...)
 end
 
 local done = {} -- lines of this call

@@ -44,7 +44,7 @@ function unmake_fresh(j, s)
   end
 end
 
-function has_copy(j, s) return call('ZSCORE', j.key .. ':rarity', s) ~= false end
+function has_copy(j, s) return call('ZSCORE', j.rarity, s) ~= false end
 
 -- A job that is known again awaits what its nodes hold. When all have told, or it is too late, the bucket has to give what
 -- nobody holds. Gives whether that is now. O(shards) then.
@@ -70,10 +70,10 @@ end
 local function add_copy(j, i, s, text)
   call('SETBIT', j.hold .. text, i, '1')
   brought_into_zone(j, i, s)
-  local copies = call('ZINCRBY', j.key .. ':rarity', '1', text) + 0
+  local copies = call('ZINCRBY', j.rarity, '1', text) + 0
   if copies == 1 then
     copies = 1 + math.random(0, TIES - 1) / TIES
-    call('ZADD', j.key .. ':rarity', copies, s)
+    call('ZADD', j.rarity, copies, s)
     unmake_fresh(j, s)
     j.rarest = nil
   end
@@ -82,8 +82,8 @@ end
 
 -- One live copy less, if it counted.
 local function remove_copy(j, i, s)
-  if call('SETBIT', j.hold .. s, i, 0) == 1 and tonumber(call('ZINCRBY', j.key .. ':rarity', -1, s)) < 1 then
-    call('ZREM', j.key .. ':rarity', s)
+  if call('SETBIT', j.hold .. s, i, 0) == 1 and tonumber(call('ZINCRBY', j.rarity, -1, s)) < 1 then
+    call('ZREM', j.rarity, s)
   end
   lost_to_zone(j, i, s)
   j.copies[s], j.rarest = nil, nil

@@ -30,6 +30,7 @@ function load_job(job_id)
   local v = call('HMGET', key, unpack(JOB_FIELDS))
   j = {
     id = job_id, key = key, have = key .. ':have:', need = key .. ':need:', hold = key .. ':hold:', got = key .. ':got:',
+    rarity = key .. ':rarity',
     state = v[1], topology = v[2], policy = v[3], order = v[4], members = {}, counts = {}, digests = {}, copies = {}, coming = {},
     lines = {},
   }
