@@ -100,6 +100,8 @@ class Gcloud:
     def __init__(self, world: World) -> None:
         self.world = world
         self.does: dict[str, Callable[[Told], Answer]] = {
+            "auth application-default login": self.log_in,
+            "auth login": self.log_in,
             "compute instance-groups managed list-instances": self.list_instances,
             "compute instance-groups managed rolling-action replace": self.replace,
             "compute instance-groups managed update-instances": self.update_instances,
@@ -114,13 +116,12 @@ class Gcloud:
 
     def __call__(self, call: Call) -> Answer:
         told = understand(call.arguments)
+        if not told.command.startswith(("auth", "storage")):
+            self.check_project(told)
+        answer = self.does[told.command](told)
         if said := refused_by_the_real_one(tuple(call.arguments)):
             raise Refused(said)
-        if told.command.startswith("auth "):
-            return Answer(err="You are now logged in.\n")
-        if not told.command.startswith("storage"):
-            self.check_project(told)
-        return self.does[told.command](told)
+        return answer
 
     def check_project(self, told: Told) -> None:
         project = self.world.installed.project
@@ -128,6 +129,9 @@ class Gcloud:
             raise Refused(f"{told.command}: --project is not given, and no document sets one up")
         if told.flags["project"] != project:
             raise Refused(f"{told.command}: the installation is in {project}, not in {told.flags['project']}")
+
+    def log_in(self, told: Told) -> Answer:
+        return Answer(err="You are now logged in.\n")
 
     def group(self, told: Told) -> Group:
         name = told.positional[0]

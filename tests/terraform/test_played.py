@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -186,5 +185,3 @@ def test_a_command_line_is_read_as_gcloud_reads_it() -> None:
     )
     assert told.positional == ["gs://a"]
     assert told.flags == {"project": "p", "location": "eu", "uniform-bucket-level-access": ""}
-    if shutil.which("gcloud"):
-        assert surface.real_gcloud() is not None
