@@ -52,6 +52,15 @@ OF_THE_CLOUD = {"gcloud", "terraform"}
 TARGETS_OF_THE_CLOUD = {"deploy", "destroy", "upgrade"}
 
 
+WHO_IS_THERE = """
+from django.contrib.auth.models import User
+from nodes.models import EnrolmentKey
+for name in ("ops", "admin"):
+    User.objects.create_superuser(name, password="of-the-documents")
+EnrolmentKey.adopt("workers", "fdk_" + "0" * 43)
+"""
+
+
 class DocumentsFleet(LocalFleet):
     """Serves metrics and calls webhooks on this machine, as some pages want it. release: of agents started from now."""
 
@@ -87,9 +96,8 @@ class Stage:
         payload.upload(self.fleet.gcs, "weights", "llama-70b")
         self.fleet.gcs.put("weights", "model.bin", b"weights" * 100_000)
         self.fleet.wait_live(*NODES)
-        users = "[User.objects.create_superuser(name, password='of-the-documents') for name in ('ops', 'admin')]"
         subprocess.run(
-            [sys.executable, "manage.py", "shell", "-c", f"from django.contrib.auth.models import User; {users}"],
+            [sys.executable, "manage.py", "shell", "-c", WHO_IS_THERE],
             env=self.fleet.coordinator_environment,
             cwd=PROJECT,
             check=True,
@@ -210,7 +218,6 @@ class PageRun:
             text = text.replace(name, fleet.web_url.rstrip("/"))
         text = text.replace("redis://127.0.0.1:6379/0", fleet.environment["REDIS_URL"])
         text = text.replace("fdk_...", self.key).replace("FDIST_TOKEN=...", f"FDIST_TOKEN={fleet.token}")
-        text = text.replace("/opt/fdist/", f"{self.home}/")
         if POSTGRESQL in text:
             place = urlsplit(self.stage.postgresql).netloc.rpartition("@")[2]
             text = text.replace(POSTGRESQL, POSTGRESQL.replace("127.0.0.1:5432", place))
@@ -218,6 +225,7 @@ class PageRun:
             text = text.replace(PSQL, f"psql {shlex.quote(self.stage.postgresql)}")
         text = FOLDERS.sub(lambda path: self._folder(path[0]), text)
         text = re.sub(r"(?<=--port )\d+|(?<=127\.0\.0\.1:)\d{4}\b|(?<=\"127\.0\.0\.1\", )\d{4}", self._port, text)
+        text = text.replace("/opt/fdist/", f"{self.home}/")
         return re.sub(JOB, lambda _: self.job(), text)
 
     def job(self) -> str:

@@ -1,6 +1,6 @@
 """Each command in the documents is run: page by page, in order, against a real fleet.
 
-What needs a cloud, or a machine's service manager, is run against stand-ins, tests/played, that refuse what is not there.
+What needs a cloud, or a service manager, is run against stand-ins that refuse what is not there, tests/played.
 tests/docs/elsewhere.py and inline.py have the few that other tests run, or that nothing does, each with the reason.
 """
 

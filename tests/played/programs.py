@@ -29,7 +29,10 @@ while True:
     print(answer["err"], end="", file=sys.stderr, flush=True)
     if not answer["question"]:
         break
-    answer = ask(answered=sys.stdin.readline().strip())
+    typed = b""  # to the end of one line and no further: the next program may ask as well
+    while not typed.endswith(bytes([10])) and (byte := os.read(0, 1)):
+        typed += byte
+    answer = ask(answered=typed.decode().strip())
 if answer["run"]:
     os.execvpe(answer["run"][0], answer["run"], {{**os.environ, **answer["environment"]}})
 if answer["carry"]:
