@@ -52,11 +52,12 @@ class Block:
 
     @cached_property
     def commands(self) -> str:
-        """What a shell gets: what is shown, without the lines that are run elsewhere."""
+        """What a shell gets: what is shown, without the lines that are run elsewhere. What the page says how to keep
+        running is run here, too."""
         lines, out = [], False
         goes_on = False
         for line in self.shown_commands.splitlines():
-            out = out if goes_on else left_out(line) is not None
+            out = out if goes_on else self.mark != "keeps running" and left_out(line) is not None
             goes_on = line.endswith("\\")
             if not out:
                 lines.append(line)

@@ -27,6 +27,8 @@ class Fleet(Protocol):
 
     def start_agent(self, node: str) -> None: ...
 
+    def wait_live(self, *nodes: str) -> None: ...
+
     def stop(self, name: str) -> None: ...
 
 
@@ -41,13 +43,13 @@ class DocumentsCloud(World):
         self.fleet = fleet
         self.web_port = fleet.web_port
         self.secrets = {"fdist-metrics-token": metrics_token, "fdist-admin-password": fleet.password}
-        self.running = False
+        self.running = self.with_worker = False
         self.terraform = PlayedTerraform(terraform, folder, self)
         self.terraform.applied = self.applied  # type: ignore[method-assign]
         self.programs: dict[str, Play] = {"gcloud": Gcloud(self), "terraform": self.terraform}
 
     def applied(self) -> None:
-        if not self.running:
+        if self.with_worker and not self.running:
             self.start(BEFORE)
 
     def start(self, release: str) -> None:
@@ -66,9 +68,9 @@ class DocumentsCloud(World):
             self.fleet.stop(WORKER)
             self.start(str(self.installed.outputs["release"]["value"]))
 
-    def begin(self, package: Path, deployed: bool) -> None:
-        """For a page. deployed: the installation was there before the page's first command."""
-        self.buckets, self.made, self.replaced = set(), None, []
+    def begin(self, package: Path, deployed: bool, upgraded: bool) -> None:
+        """For a page. deployed: the installation was there before its first command. upgraded: its worker counts."""
+        self.buckets, self.made, self.replaced, self.with_worker = set(), None, [], False
         self.terraform.states, self.terraform.state = {}, None
         if deployed:
             bucket = f"{MY_PROJECT}-fdist-terraform"
@@ -80,6 +82,10 @@ class DocumentsCloud(World):
                 ["apply", *variables],
             ):
                 self.terraform(Call("terraform", ["-chdir=terraform", *words], PROJECT, environment))
+        self.with_worker = upgraded
+        if deployed and upgraded:
+            self.start(BEFORE)
+            self.fleet.wait_live(WORKER)
 
     def end(self) -> None:
         """The page's worker leaves, as does every trace of its installation."""

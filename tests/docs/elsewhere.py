@@ -41,6 +41,7 @@ ELSEWHERE = {
     "make bench-recorder": Elsewhere("", MINUTES),
     "make scheduling": Elsewhere("", MINUTES),
     "make screenshots": Elsewhere("", "it writes the documents' pictures; scenes and pages are those of tests/pages"),
+    "fdist bench": Elsewhere("tests/e2e/test_cli.py", "it sends 20 GB; the test sends less", '"bench"'),
     "fdist standing rollback": Elsewhere(
         "tests/cli/test_standing.py", "it takes a second version of what the page keeps", '"rollback"'
     ),

@@ -127,7 +127,8 @@ class Stage:
         if not re.search(r"\bgcloud|\bterraform |make (?:deploy|destroy|upgrade) ", page) or self.cloud is None:
             yield
             return
-        self.cloud.begin(self.package, deployed="make deploy PROJECT" not in page)
+        deploys = "make deploy PROJECT" in page
+        self.cloud.begin(self.package, deployed=not deploys, upgraded=deploys or "make upgrade PROJECT" in page)
         try:
             yield
         finally:
