@@ -20,30 +20,36 @@ if ARGV[5] ~= '' and n.request == ARGV[5] then
 end
 begin_asking(i)
 local outcome = apply_reports(i, FIRST_REPORT)
-local want = tonumber(ARGV[6])
+local want = ARGV[6] + 0
 -- what was matched for it while it was parked, and not yet taken
 local given = n.handed and call('LPOP', inbox_key(i), INBOX_TAKEN) or {}
 n.handed = #given == INBOX_TAKEN
 -- those who wait for what its transfers held come first; then the node itself; then those who wait for what it brought
-for _, src in ipairs(outcome.uploaders) do
-  wake_for_uploader(src)
+for k = 1, #outcome.uploaders do
+  wake_for_uploader(outcome.uploaders[k])
 end
 local left = math.max(want - #given, 0)
 if left > 0 then
   because = 'asked'
-  left = left - feed(i, left, function(assignment) given[#given + 1] = assignment end)
+  left = left - feed(i, left, given)
 end
 set_parked(i, left)
-for job_id in pairs(outcome.lost) do
-  bucket_changed(job_id)
+if outcome.lost then
+  for job_id in pairs(outcome.lost) do
+    bucket_changed(job_id)
+  end
 end
 wake_for_uploader(i)
 if #given > 0 then
   wake_successors(i)
 end
-local reply = '{"assignments":[' .. table.concat(given, ',') .. '],"parked":' .. (left > 0 and 'true' or 'false')
-  .. ',"unsettled":' .. json_list(outcome.unsettled) .. ',"rejected":' .. json_list(outcome.rejected)
-  .. ',"stale":' .. json_list(outcome.stale) .. ',"finished":' .. json_list(outcome.finished) .. '}'
+local noted = ',"unsettled":[],"rejected":[],"stale":[],"finished":[]}'
+if outcome.noteworthy then
+  noted = ',"unsettled":' .. json_list(outcome.unsettled) .. ',"rejected":' .. json_list(outcome.rejected)
+    .. ',"stale":' .. json_list(outcome.stale) .. ',"finished":' .. json_list(outcome.finished) .. '}'
+end
+local reply = '{"assignments":[' .. (#given == 1 and given[1] or table.concat(given, ',')) .. '],"parked":'
+  .. (left > 0 and 'true' or 'false') .. noted
 change_node(i, 'request', ARGV[5])
 change_node(i, 'reply', reply)
 return reply

@@ -4,23 +4,32 @@
 -- random                     any
 -- sequential                 the first in order
 
-local RAREST = 16       -- shards of the job looked at from the rarest up
+local RAREST, RAREST_LAST = 16, '15' -- shards of the job looked at from the rarest up
 local SAMPLE = 8        -- when none of those will do: so many are compared
 local FEW = 3           -- copies, those under way among them, up to which another shard is looked for instead
 local REFRESHED_EVERY = 8 -- calls after which the rarest are read again; a new shard's first copy has them read at once
 
--- The job's rarest shards, rarest first: {shard, byte of a bitmap, mask in that byte, live copies when they were read}.
+local byte_of = ('').byte -- while a library is loaded there is no `string` by name
+
+-- The job's rarest shards, rarest first, as lists side by side: shards, byte of a bitmap and value in that byte (bits.lua),
+-- live copies when they were read. Used again when they are read anew.
 function rarest_of(j)
   local list = j.rarest
   if list and j.rarest_from + REFRESHED_EVERY > calls then
     return list
   end
-  list = {}
-  local found = call('ZRANGE', j.key .. ':rarity', 0, RAREST - 1, 'WITHSCORES')
-  for k = 1, #found, 2 do
-    local s = tonumber(found[k])
-    j.copies[s] = tonumber(found[k + 1])
-    list[#list + 1] = { s, (s - s % 8) / 8 + 1, BIT[s % 8], j.copies[s] }
+  list = list or { shards = {}, bytes = {}, values = {}, copies = {} }
+  local found = call('ZRANGE', j.key .. ':rarity', '0', RAREST_LAST, 'WITHSCORES')
+  local shards, bytes, values, copies, all = list.shards, list.bytes, list.values, list.copies, j.copies
+  for k = 1, RAREST do
+    local s = found[2 * k - 1]
+    s = s and s + 0
+    shards[k] = s
+    if s then
+      local count = found[2 * k] + 0
+      all[s], copies[k] = count, count
+      bytes[k], values[k] = (s - s % 8) / 8 + 1, BIT[s % 8]
+    end
   end
   j.rarest, j.rarest_from = list, calls
   return list
@@ -59,19 +68,22 @@ local function choose_shard(j, among)
     return first_bit(among)
   end
   local best, fewest
-  for _, rare in ipairs(rarest_of(j)) do
-    if best and fewest <= rare[4] then
+  local rarest, now, coming = rarest_of(j), j.copies, j.coming
+  local shards, bytes, values, copies = rarest.shards, rarest.bytes, rarest.values, rarest.copies
+  for k = 1, #shards do
+    if best and fewest <= copies[k] then
       break -- copies only come to be: this and all after it have as many by now
     end
-    local byte = among:byte(rare[2])
-    if byte and byte ~= 0 and bit.band(byte, rare[3]) ~= 0 then
-      local copies = (j.copies[rare[1]] or 0) + (j.coming[rare[1]] or 0)
-      if not best or copies < fewest then
-        best, fewest = rare[1], copies
+    local byte, value = byte_of(among, bytes[k]), values[k]
+    if byte and byte % (2 * value) >= value then
+      local s = shards[k]
+      local count = (now[s] or 0) + (coming[s] or 0)
+      if not best or count < fewest then
+        best, fewest = s, count
       end
     end
   end
-  if best and (not j.coming[best] or fewest >= FEW) then
+  if best and (not coming[best] or fewest >= FEW) then
     return best
   end
   -- what only one node has would otherwise go from it to all who ask in these moments, and the rest would wait behind it
@@ -88,9 +100,9 @@ end
 -- Of what i needs and its zone lacks, the shards to be looked for first.
 function shards_from_abroad(j, i)
   local wanted, found = wanted_from_abroad(j, i), {}
-  for _, rare in ipairs(rarest_of(j)) do
-    if has_bit(wanted, rare[1]) then
-      found[#found + 1] = rare[1]
+  for _, s in ipairs(rarest_of(j).shards) do
+    if has_bit(wanted, s) then
+      found[#found + 1] = s
     end
   end
   return #found > 0 and found or some_bits(wanted, SAMPLE)

@@ -9,11 +9,16 @@ local function event(kind, ...)
   call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*', 't', NOW_TEXT, 'e', kind, ...)
 end
 
-local done -- lines of this call
-at_start[#at_start + 1] = function() done = {} end
+local done = {} -- lines of this call
+at_start[#at_start + 1] = function()
+  if #done > 0 then done = {} end -- of a call that broke off
+end
 
 local function tell_done()
-  if #done > 0 then
+  if #done == 1 then
+    event('done', 'd', done[1])
+    done[1] = nil
+  elseif #done > 0 then
     event('done', 'd', table.concat(done, '\n'))
     done = {}
   end

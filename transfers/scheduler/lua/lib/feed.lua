@@ -3,19 +3,21 @@
 local ROUNDS = 8       -- matches made for one free source at most
 local CHAIN_WOKEN = 32 -- nodes of a chain woken one after the other
 
--- Up to `want` transfers for node i, of its most urgent jobs first. Gives how many.
-local function feed(i, want, give, relaxed)
+-- Up to `want` transfers for node i, of its most urgent jobs first: into the list `given`, or without one into its inbox.
+-- Gives how many.
+local function feed(i, want, given, relaxed)
   local count = 0
-  for _, job_id in ipairs(jobs_of(i)) do
+  local jobs = jobs_of(i)
+  for at = 1, #jobs do
     if count >= want then
       break
     end
-    local j = load_job(job_id)
+    local j = load_job(jobs[at])
     if is_open(j) and member(j, i) == 'ready' then
       if j.topology == 'pipeline' then
-        count = count + feed_chain(j, i, want - count, give)
+        count = count + feed_chain(j, i, want - count, given)
       else
-        count = count + feed_mesh(j, i, want - count, give, relaxed)
+        count = count + feed_mesh(j, i, want - count, given, relaxed)
       end
     end
   end
@@ -28,7 +30,7 @@ local function feed_parked(i, relaxed)
   if wants <= 0 then
     return 0
   end
-  return feed(i, wants, function(assignment) deliver(i, assignment) end, relaxed)
+  return feed(i, wants, nil, relaxed)
 end
 
 -- In a chain, what node i holds or receives can be forwarded to the next one, and by that one to the one after it.
@@ -47,7 +49,9 @@ local function wake_for_uploader(src)
     return
   end
   because = 'freed'
-  for _, job_id in ipairs(served_by(src)) do
+  local serving = served_by(src)
+  for at = 1, #serving do
+    local job_id = serving[at]
     local j = load_job(job_id)
     if not is_open(j) then
       if j.state ~= 'paused' then
@@ -59,7 +63,7 @@ local function wake_for_uploader(src)
       if head and head ~= src and N[head].wants > 0 then
         feed_parked(head) -- it may wait for what a node further down has read
       end
-    else
+    elseif j.parked_count > 0 then
       for _ = 1, ROUNDS do
         if not may_serve(N[src]) then
           return
@@ -79,9 +83,10 @@ end
 
 -- In chains, what node i now receives can be forwarded.
 local function wake_successors(i)
-  for _, job_id in ipairs(served_by(i)) do
-    local j = load_job(job_id)
-    if is_open(j) and j.topology == 'pipeline' then
+  local serving = served_by(i)
+  for at = 1, #serving do
+    local j = load_job(serving[at])
+    if j.topology == 'pipeline' and is_open(j) then
       wake_successor(j, i)
     end
   end

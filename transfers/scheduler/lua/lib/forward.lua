@@ -72,7 +72,7 @@ local function next_for_head(j, i, n)
   return s, '', how
 end
 
-local function feed_head(j, i, want, give)
+local function feed_head(j, i, want, given)
   local n = N[i]
   local count = 0
   while count < want do
@@ -80,19 +80,19 @@ local function feed_head(j, i, want, give)
     if not s then
       break
     end
-    give(grant(j, i, s, src, how))
+    give(given, i, grant(j, i, s, src, how))
     count = count + 1
   end
   return count
 end
 
-function feed_chain(j, i, want, give)
+function feed_chain(j, i, want, given)
   local above, comes = neighbour(j, i, true)
   if comes and NOW < (j.started > 0 and j.started or NOW) + START_MS then
     return 0 -- what it took from further up now, those between would have to be given as well, and all below would wait
   end
   if not above then
-    return feed_head(j, i, want, give)
+    return feed_head(j, i, want, given)
   end
   local n = N[i]
   local count = 0
@@ -102,7 +102,7 @@ function feed_chain(j, i, want, give)
       break
     end
     local whole = call('GETBIT', j.have .. above, s) == 1
-    give(grant(j, i, s, above, whole and '' or 'cut_through'))
+    give(given, i, grant(j, i, s, above, whole and '' or 'cut_through'))
     count = count + 1
   end
   return count

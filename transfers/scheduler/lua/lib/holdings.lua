@@ -19,10 +19,11 @@ function count_of(j, i)
   return count
 end
 
-function digest_of(j, s)
+-- text: s as text, where there is one.
+function digest_of(j, s, text)
   local crc = j.digests[s]
   if not crc then
-    crc = call('HGET', j.key .. ':digest', s)
+    crc = call('HGET', j.key .. ':digest', text or s)
     j.digests[s] = crc or nil
   end
   return crc
@@ -67,9 +68,9 @@ end
 
 -- One more live copy.
 local function add_copy(j, i, s, text)
-  call('SETBIT', j.hold .. text, i, 1)
+  call('SETBIT', j.hold .. text, i, '1')
   brought_into_zone(j, i, s)
-  local copies = tonumber(call('ZINCRBY', j.key .. ':rarity', 1, s))
+  local copies = call('ZINCRBY', j.key .. ':rarity', '1', text) + 0
   if copies == 1 then
     copies = 1 + math.random(0, TIES - 1) / TIES
     call('ZADD', j.key .. ':rarity', copies, s)
@@ -90,7 +91,7 @@ end
 
 -- The node's verified copy of s (and as text) counts from now on. Gives how many it holds, or false when it counted already.
 function hold(j, i, s, text)
-  if call('SETBIT', j.have .. i, s, 1) == 1 then
+  if call('SETBIT', j.have .. i, text, '1') == 1 then
     return false
   end
   tally(j, 'held', 1)

@@ -7,20 +7,19 @@
 -- Lists of the idle givers of a job, normal and slow ones apart, are made from these and then kept in step; where the job
 -- keeps to zones, each zone has its own.
 
-local unlisted -- nodes whose bit in `up` is to be written
-at_start[#at_start + 1] = function() unlisted = {} end
+local unlisted, unlisted_count = {}, 0 -- nodes whose bit in `up` is to be written, some of them more than once
+at_start[#at_start + 1] = function() unlisted_count = 0 end
 
 function write_up()
-  if next(unlisted) then
-    for i in pairs(unlisted) do
-      local n = N[i]
-      if n.listed ~= (n.place ~= nil) then
-        n.listed = n.place ~= nil
-        call('SETBIT', P .. 'up', i, n.listed and 1 or 0)
-      end
+  for k = 1, unlisted_count do
+    local i = unlisted[k]
+    local n = N[i]
+    if n.listed ~= (n.place ~= nil) then
+      n.listed = n.place ~= nil
+      call('SETBIT', P .. 'up', i, n.listed and '1' or '0')
     end
-    unlisted = {}
   end
+  unlisted_count = 0
 end
 at_end[#at_end + 1] = write_up
 
@@ -94,9 +93,11 @@ function set_uploader(i)
   local place = can and (is_slow(n) and 'slow' or 'normal') or nil
   if place ~= n.place then
     n.place = place
-    unlisted[i] = true
-    for _, job_id in ipairs(holder_in(i)) do
-      local j = M.jobs[job_id]
+    unlisted_count = unlisted_count + 1
+    unlisted[unlisted_count] = i
+    local all = holder_in(i)
+    for at = 1, #all do
+      local j = M.jobs[all[at]]
       if j and j.idle and (j.counts[i] or 1) > 0 then
         if j.counts[i] or call('GETBIT', j.key .. ':givers', i) == 1 then
           move(j.idle, i, list_of(j, i, place))

@@ -68,13 +68,14 @@ local function free_slots(j, l)
   end
   dst.down = dst.down - 1
   local src = N[l.src]
-  for k, id in ipairs(src.serves) do
-    if id == l.id then
-      table.remove(src.serves, k)
+  local serves = src.serves
+  for k = 1, #serves do
+    if serves[k] == l.id then
+      table.remove(serves, k)
       break
     end
   end
-  change(src, 'serves', src.serves)
+  change(src, 'serves', serves)
   set_uploader(l.src)
   count_for_job(j, l.dst, l.src, -1)
 end
@@ -86,17 +87,18 @@ end
 
 -- The assignment as the agent reads it, as JSON.
 local function assignment_of(j, l)
-  j.json = j.json or cjson.encode(j.id)
-  local crc = l.how ~= 'confirm' and digest_of(j, l.shard)
-  local out = '{"lease":"' .. l.id .. '","job":' .. j.json .. ',"shard":' .. l.text .. ',"expires":' .. l.expires
-  if crc then
-    out = out .. ',"digest":' .. crc
-  end
+  j.json = j.json or '","job":' .. cjson.encode(j.id) .. ',"shard":'
+  local crc = l.how ~= 'confirm' and digest_of(j, l.shard, l.text)
+  local digest = crc and ',"digest":' or ''
+  crc = crc or ''
   if l.src == '' then
-    return out .. (l.how == 'confirm' and ',"confirm":true}' or '}')
+    return '{"lease":"' .. l.id .. j.json .. l.text .. ',"expires":' .. l.expires .. digest .. crc
+      .. (l.how == 'confirm' and ',"confirm":true}' or '}')
   end
   local src = N[l.src]
-  return out .. ',"source":' .. cjson.encode(src.name) .. ',"address":' .. cjson.encode(src.address) .. ',"ticket":"'
+  src.place_json = src.place_json
+    or ',"source":' .. cjson.encode(src.name) .. ',"address":' .. cjson.encode(src.address) .. ',"ticket":"'
+  return '{"lease":"' .. l.id .. j.json .. l.text .. ',"expires":' .. l.expires .. digest .. crc .. src.place_json
     .. ticket(src, j.id, l.text, name_of(l.dst)) .. (l.how == 'cut_through' and '","cut_through":true}' or '"}')
 end
 
@@ -113,9 +115,9 @@ function grant(j, i, s, src, how)
   tally(j, 'moving', 1)
   tally(j, 'assigned', 1)
   j.coming[s] = (j.coming[s] or 0) + 1
-  call('SETBIT', j.need .. i, s, 0)
+  call('SETBIT', j.need .. i, l.text, '0')
   if j.topology == 'pipeline' then
-    call('SETBIT', j.got .. s, i, 1)
+    call('SETBIT', j.got .. l.text, i, '1')
   end
   brought_into_zone(j, i, s)
   if src == '' then
@@ -132,9 +134,10 @@ end
 
 -- A transfer to node i by its id, or nil.
 function lease_of(i, id)
-  for _, l in ipairs(N[i].takes) do
-    if l.id == id then
-      return l
+  local takes = N[i].takes
+  for k = 1, #takes do
+    if takes[k].id == id then
+      return takes[k]
     end
   end
   return nil
@@ -174,13 +177,14 @@ end
 function release(l, brought)
   local j = load_job(l.job)
   local dst = N[l.dst]
-  for k, other in ipairs(dst.takes) do
-    if other.id == l.id then
-      table.remove(dst.takes, k)
+  local takes = dst.takes
+  for k = 1, #takes do
+    if takes[k] == l then
+      table.remove(takes, k)
       break
     end
   end
-  change(dst, 'takes', dst.takes)
+  change(dst, 'takes', takes)
   if not l.ending then
     free_slots(j, l)
   end

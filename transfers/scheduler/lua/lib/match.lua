@@ -31,8 +31,7 @@ local function seek(j, i, kind)
   end
   if count > IDLE_TRIED and (j.policy == 'rarest-first' or j.policy == 'peers-first') then
     local need = call('GET', j.need .. i) or ''
-    for _, rare in ipairs(rarest_of(j)) do
-      local s = rare[1]
+    for _, s in ipairs(rarest_of(j).shards) do
       if has_bit(need, s) then
         attempt(j)
         for _, src in ipairs(idle_among(j.hold .. s, HOLDERS_TRIED, near(j, i))) do
@@ -160,8 +159,7 @@ function find_taker(j, src)
     return nil
   end
   local have = call('GET', j.have .. src) or ''
-  for _, rare in ipairs(rarest_of(j)) do
-    local s = rare[1]
+  for _, s in ipairs(rarest_of(j).shards) do
     if has_bit(have, s) then
       attempt(j)
       for _, i in ipairs(some_bits(without(j.key .. ':waiting', j.hold .. s), 2)) do
@@ -183,6 +181,15 @@ function deliver(i, assignment)
   N[i].handed = true
   call('RPUSH', inbox_key(i), assignment)
   set_parked(i, N[i].wants - 1)
+end
+
+-- Give node i an assignment: into the list `given`, while it asks, or into its inbox.
+function give(given, i, assignment)
+  if given then
+    given[#given + 1] = assignment
+  else
+    deliver(i, assignment)
+  end
 end
 
 -- The first shard that the bucket has to give and that node i can use, and how: one that it needs, or a suspect, which is
@@ -210,8 +217,10 @@ end
 
 function bucket_free(j) return j.gcs_used < j.gcs_slots end
 
-over_budget = nil -- jobs that could not be completed within their budgets; they end with this call (lib/ending.lua)
-at_start[#at_start + 1] = function() over_budget = {} end
+over_budget = {} -- jobs that could not be completed within their budgets; they end with this call (lib/ending.lua)
+at_start[#at_start + 1] = function()
+  if #over_budget > 0 then over_budget = {} end
+end
 
 -- Whether the job's budget has room for one more read of shard s: what was read, what is being read, and this one.
 function within_budget(j, s)
@@ -269,7 +278,7 @@ function wake_for_bucket(j, than)
   end
 end
 
-local function read_bucket(j, i, want, give, relaxed)
+local function read_bucket(j, i, want, given, relaxed)
   local count = 0
   if not relaxed and leave_bucket_to_others(j, i) then
     return 0
@@ -279,7 +288,7 @@ local function read_bucket(j, i, want, give, relaxed)
     if not s then
       break
     end
-    give(grant(j, i, s, '', how))
+    give(given, i, grant(j, i, s, '', how))
     count = count + 1
   end
   return count
@@ -287,23 +296,23 @@ end
 
 -- Up to `want` transfers for node i. The bucket comes first, so that new shards come in without a gap, and goes to
 -- whoever has least; but for peers-first, where it comes last.
-function feed_mesh(j, i, want, give, relaxed)
+function feed_mesh(j, i, want, given, relaxed)
   local n = N[i]
   local count = 0
-  if j.policy ~= 'peers-first' and bucket_free(j) then
+  if j.fresh_count > 0 and j.policy ~= 'peers-first' and bucket_free(j) then
     wake_for_bucket(j, neediness(j, i, n))
-    count = read_bucket(j, i, want, give, relaxed)
+    count = read_bucket(j, i, want, given, relaxed)
   end
   while count < want and room_for_peers(n, j) > 0 and job_lets_take(j, i) do
     local s, src, how = find_peer(j, i, n, relaxed)
     if not s then
       break
     end
-    give(grant(j, i, s, src, how))
+    give(given, i, grant(j, i, s, src, how))
     count = count + 1
   end
   if j.policy == 'peers-first' then
-    count = count + read_bucket(j, i, want - count, give, relaxed)
+    count = count + read_bucket(j, i, want - count, given, relaxed)
   end
   return count
 end

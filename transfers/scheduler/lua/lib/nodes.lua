@@ -38,9 +38,23 @@ local function pack_takes(n)
   return table.concat(rows, '\n')
 end
 
-local function new_lease(id, job, shard, text, dst, src, started, expires)
+local spare -- a record that is used again: one less to be collected
+
+function new_lease(id, job, shard, text, dst, src, started, expires)
+  local l = spare
+  if l then
+    spare = nil
+    l.id, l.job, l.shard, l.text, l.dst, l.src, l.started, l.expires = id, job, shard, text, dst, src, started, expires
+    return l
+  end
   return setmetatable(
     { id = id, job = job, shard = shard, text = text, dst = dst, src = src, started = started, expires = expires }, LEASE)
+end
+
+-- Nobody looks at this transfer any more: it is over, and told.
+function use_again(l)
+  l.bytes, l.how, l.ending, l.judged = nil, nil, nil, nil
+  spare = l
 end
 
 local PACKED_LEASE = '([^\t\n]*)' .. ('\t([^\t\n]*)'):rep(8)
@@ -69,11 +83,11 @@ end
 packed.takes = pack_takes
 packed.serves = function(n) return table.concat(n.serves, ' ') end
 
-local function may_serve(n)
+function may_serve(n)
   return (n.state == 'live' or n.state == 'draining') and #n.serves < n.up_max and n.shunned <= NOW and n.barred == 0
 end
 
-local function is_slow(n) return n.slow >= MARKED end
+function is_slow(n) return n.slow >= MARKED end
 
 local function read_node(nodes, i)
   local n = setmetatable({ index = i, handed = true }, NODE) -- handed: its inbox may hold something
@@ -96,15 +110,15 @@ local function read_node(nodes, i)
 end
 lazily.__index = read_node
 
-local function name_of(i) return N[i].name or '' end
+function name_of(i) return N[i].name or '' end
 
 -- The inbox is of one start of the node: whoever still waits there for an earlier one gets nothing that is meant for this.
-local function inbox_key(i) return node_key(i) .. ':in:' .. (N[i].epoch or '') end
+function inbox_key(i) return node_key(i) .. ':in:' .. (N[i].epoch or '') end
 
-local function change_node(i, field, value) change(N[i], field, value) end
+function change_node(i, field, value) change(N[i], field, value) end
 
 -- True when node i, at this epoch, is the one that Redis knows as alive.
-local function is_current(i, epoch)
+function is_current(i, epoch)
   if not i then
     return false
   end
@@ -113,7 +127,7 @@ local function is_current(i, epoch)
 end
 
 -- How many more peers this node may read from. A read from the bucket that can fill its card counts as one.
-local function room_for_peers(n, j)
+function room_for_peers(n, j)
   if n.state ~= 'live' then
     return 0
   end
@@ -121,7 +135,7 @@ local function room_for_peers(n, j)
 end
 
 -- Whether this node may read one more shard from the bucket.
-local function may_read_bucket(n, j)
+function may_read_bucket(n, j)
   return n.state == 'live' and n.gcs < n.gcs_max and n.gcs_wait <= NOW
     and (not j.bucket_fills_card or n.down + n.gcs < n.down_max)
 end

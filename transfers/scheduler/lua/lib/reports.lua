@@ -63,9 +63,21 @@ local function judge(j, l, crc)
   return known and 'rejected' or 'unsettled'
 end
 
+local function note(out, list, value)
+  if #out[list] == 0 then
+    out[list] = {}
+  end
+  table.insert(out[list], value)
+  out.noteworthy = true
+end
+
+local function set_lost(job, out)
+  out.lost = out.lost or {}
+  out.lost[job] = true
+end
+
 -- A transfer that brought its shard.
-local function accept(i, l, r, out)
-  local j = load_job(l.job)
+local function accept(j, i, l, r, out)
   release(l, true)
   if l.how == 'confirm' then
     settle_suspect(j, i, l.shard, r.crc)
@@ -85,17 +97,18 @@ local function accept(i, l, r, out)
     transfer_event('done', l, name_of(i), source and source.name or '', r.bytes_text, r.ms_text, r.first, r.crc)
   end
   if (count or count_of(j, i)) == j.shard_count then
-    out.finished[#out.finished + 1] = l.job
+    note(out, 'finished', l.job)
   end
+  use_again(l)
 end
 
 local function reject(i, l, r, verdict, out)
   local bad = verdict == 'corrupt' or verdict == 'rejected'
   if verdict == 'rejected' then
-    out.rejected[#out.rejected + 1] = l.id
+    note(out, 'rejected', l.id)
   end
   fail_lease(l.id, bad and 'corrupt' or 'failed', bad and 'digest' or r.why, r.bytes, r.ms, false, r.first)
-  out.lost[l.job] = true
+  set_lost(l.job, out)
   if verdict == 'cancelled' then
     return
   end
@@ -120,41 +133,51 @@ local function set_free(l, out)
   if l.src ~= '' then
     out.uploaders[#out.uploaders + 1] = l.src
   else
-    out.lost[l.job] = true -- a slot of the bucket is free
+    set_lost(l.job, out) -- a slot of the bucket is free
   end
 end
 
 local FIELDS_A_REPORT = 7
 
+-- What became of the reports, and one of them: used again by the next call, as most of it is the same list of nothing.
+local NOTHING = {}
+local out, r = { uploaders = {} }, {}
+
 -- The reports stand from ARGV[first] on, each in seven arguments: lease, outcome, crc32c or '', bytes, ms, why, first_ms or ''.
+-- Gives lists: uploaders (nodes that can serve now), unsettled, rejected, stale (leases), finished (jobs), and whether there
+-- is anything in the last four: `noteworthy`; lost: jobs of which the bucket may have something to give.
 function apply_reports(i, first)
-  local out = { uploaders = {}, lost = {}, unsettled = {}, rejected = {}, stale = {}, finished = {} }
+  out.lost, out.noteworthy = nil, false
+  for k = #out.uploaders, 1, -1 do
+    out.uploaders[k] = nil
+  end
+  out.unsettled, out.rejected, out.stale, out.finished = NOTHING, NOTHING, NOTHING, NOTHING
   for at = first, #ARGV, FIELDS_A_REPORT do
     local l = lease_of(i, ARGV[at])
     local verdict = ARGV[at + 1]
     if not l then
       if verdict ~= 'ending' then
-        out.stale[#out.stale + 1] = ARGV[at]
+        note(out, 'stale', ARGV[at])
       end
     elseif verdict == 'ending' then
       if nearly_over(l) then
         set_free(l, out)
       end
     else
-      local r = { crc = ARGV[at + 2], bytes = number(ARGV[at + 3]), ms = number(ARGV[at + 4]),
-        bytes_text = ARGV[at + 3], ms_text = ARGV[at + 4], why = ARGV[at + 5],
-        first = ARGV[at + 6] }
+      r.crc, r.bytes_text, r.ms_text, r.why, r.first = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
+      r.bytes, r.ms = number(r.bytes_text), number(r.ms_text)
+      local j = load_job(l.job)
       if verdict == 'ok' then
-        verdict = judge(load_job(l.job), l, r.crc)
+        verdict = judge(j, l, r.crc)
       end
       if verdict == 'unsettled' then
-        out.unsettled[#out.unsettled + 1] = l.id
-        l.expires = later(load_job(l.job).lease_ms)
+        note(out, 'unsettled', l.id)
+        l.expires = later(j.lease_ms)
         change(N[i], 'takes', N[i].takes)
       else
         set_free(l, out)
         if verdict == 'ok' then
-          accept(i, l, r, out)
+          accept(j, i, l, r, out)
         else
           reject(i, l, r, verdict, out)
         end

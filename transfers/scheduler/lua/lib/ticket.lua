@@ -5,10 +5,17 @@
 local BLOCK = 64
 local TICKET_MS = 600000
 
--- The 20 bytes of a SHA-1 in hexadecimal.
+-- The bytes of a text in hexadecimal, by two digits at a time, each pair's byte being made when it is first met.
+local BYTES = {}
 local function unhex(hex)
-  return struct.pack('>I4I4I4I4I4', tonumber(hex:sub(1, 8), 16), tonumber(hex:sub(9, 16), 16), tonumber(hex:sub(17, 24), 16),
-    tonumber(hex:sub(25, 32), 16), tonumber(hex:sub(33, 40), 16))
+  local bytes = hex:gsub('%x%x', BYTES)
+  if #bytes * 2 > #hex then
+    for pair in hex:gmatch('%x%x') do
+      BYTES[pair] = string.char(tonumber(pair, 16))
+    end
+    bytes = hex:gsub('%x%x', BYTES)
+  end
+  return bytes
 end
 
 -- The inner and the outer padded key.
@@ -24,9 +31,19 @@ function pads(key)
   return table.concat(inner), table.concat(outer)
 end
 
+-- When a ticket made now ends, as text. The same for all of one second.
+local made_in, ends
+local function ticket_end()
+  local second = NOW - NOW % 1000
+  if made_in ~= second then
+    made_in, ends = second, tostring(second + TICKET_MS)
+  end
+  return ends
+end
+
 -- A ticket for the node called dst to read shard s (as text) of the job from node src.
 function ticket(src, job_id, s, dst)
-  local expires = later(TICKET_MS)
+  local expires = ticket_end()
   local inner = redis.sha1hex(src.ipad .. job_id .. '|' .. s .. '|' .. dst .. '|' .. expires)
   return expires .. '.' .. redis.sha1hex(src.opad .. unhex(inner))
 end
