@@ -51,6 +51,7 @@ class DocumentsCloud(World):
     def applied(self) -> None:
         if self.with_worker and not self.running:
             self.start(BEFORE)
+            self.fleet.wait_live(WORKER)
 
     def start(self, release: str) -> None:
         self.fleet.release = release
@@ -83,9 +84,8 @@ class DocumentsCloud(World):
             ):
                 self.terraform(Call("terraform", ["-chdir=terraform", *words], PROJECT, environment))
         self.with_worker = upgraded
-        if deployed and upgraded:
-            self.start(BEFORE)
-            self.fleet.wait_live(WORKER)
+        if deployed:
+            self.applied()
 
     def end(self) -> None:
         """The page's worker leaves, as does every trace of its installation."""

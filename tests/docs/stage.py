@@ -48,10 +48,7 @@ scheduler = Scheduler(connect(os.environ["REDIS_URL"]), os.environ["FDIST_CELL"]
 
 
 OF_POSTGRESQL = {"psql", "pg_dump", "pg_restore", "createdb", "createuser"}
-OF_THE_CLOUD = {"gcloud", "terraform"}
-TARGETS_OF_THE_CLOUD = {"deploy", "destroy", "upgrade"}
-
-
+OF_THE_CLOUD = re.compile(r"\bgcloud |\bterraform |\bmake (?:deploy|destroy|upgrade)\b")
 WHO_IS_THERE = """
 from django.contrib.auth.models import User
 from nodes.models import EnrolmentKey
@@ -124,7 +121,7 @@ class Stage:
     @contextlib.contextmanager
     def installation(self, page: str) -> Iterator[None]:
         """The cloud for the time of a page that speaks of one; empty when the page begins with its first deployment."""
-        if not re.search(r"\bgcloud|\bterraform |make (?:deploy|destroy|upgrade) ", page) or self.cloud is None:
+        if not OF_THE_CLOUD.search(page) or self.cloud is None:
             yield
             return
         deploys = "make deploy PROJECT" in page
@@ -138,15 +135,14 @@ class Stage:
         """What a block needs and this machine does not have; nothing for most."""
         if block.language not in SHELL:
             return ""
-        for program, *words in map(checks.without_sudo, checks.commands(block.commands)):
-            name = Path(program).name
+        if OF_THE_CLOUD.search(block.commands) and self.cloud is None:
+            return self.no_cloud
+        for command in checks.commands(block.commands):
+            name = Path(checks.without_sudo(command)[0]).name
             if name in OF_POSTGRESQL and not is_installed():
                 return MISSING
             if name in ("redis-cli", "promtool") and shutil.which(name) is None:
                 return f"needs {name}, which is not on PATH"
-            of_the_cloud = name in OF_THE_CLOUD or (name == "make" and {*words} & TARGETS_OF_THE_CLOUD)
-            if of_the_cloud and self.cloud is None:
-                return self.no_cloud
         return ""
 
 
@@ -301,9 +297,11 @@ class PageRun:
             printed = f"{process.communicate()[0]}\n(killed after {SECONDS} s)"
         if keys := re.findall(r"fdk_[\w.-]+", printed):
             self.key = keys[-1]
+        refused, self.programs.refusals = self.programs.refusals, []
         expected = int(block.said) if block.mark == "exits" else 0
         said = f"{block}:\n{self.real(block.commands)}\n--- printed\n{printed}"
         assert process.returncode == expected, f"status {process.returncode} of {said}"
+        assert refused == [], f"refused, though nothing came of it: {refused} by {said}"
         missing = missing_lines(self.real("\n".join(block.shown)).splitlines(), printed)
         assert missing == [], f"not printed: {missing} by {said}"
 

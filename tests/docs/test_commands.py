@@ -264,6 +264,8 @@ def test_a_command_that_fails_or_prints_something_else_is_noticed(stage: Stage, 
         assert "not printed: ['lost 4']" in fault("console", "$ echo $WORD 17\nlost 4")
         assert "ended" in fault("sh", "echo ready", "keeps running", "not said")
         run.running.clear()
+        assert "Unit fdist-plan could not be found" in fault("sh", "systemctl status fdist-plan")
+        assert "Unit fdist-plan could not be found" in fault("sh", "echo $(journalctl -u fdist-plan)")
 
 
 def test_marks_and_output_are_read(tmp_path: Path) -> None:

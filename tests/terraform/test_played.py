@@ -80,8 +80,6 @@ def test_gcloud_refuses(line: str, said: str, cloud: tuple[Gcloud, PlayedTerrafo
     "line",
     [
         "gcloud sql instances clone fdist copy --point-in-time=2026-11-28T09:00:00Z --project=my-project",
-        "gcloud secrets versions access latest --secret=fdist-metrics-token --project=my-project",
-        "gcloud compute instance-groups managed list-instances fdist-workers --project=my-project --region=us-central1",
         "gcloud compute ssh me@fdist-coordinator-x1 --tunnel-through-iap --project my-project --zone us-central1-b",
     ],
 )
