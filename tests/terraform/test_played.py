@@ -174,7 +174,12 @@ def test_what_the_stand_in_takes_is_what_google_s_gcloud_takes() -> None:
     for command, known in ours.items():
         assert known["positional"] == real[command]["positional"], command
         for flag, taken in known["flags"].items():
-            assert taken == real[command]["flags"].get(flag), (command, flag)
+            there = real[command]["flags"].get(flag, {})
+            assert (taken["takes"], taken.get("required")) == (there.get("takes"), there.get("required")), (
+                command,
+                flag,
+            )
+            assert set(taken.get("choices", [])) <= set(there.get("choices", [])), (command, flag)
 
 
 def test_a_command_line_is_read_as_gcloud_reads_it() -> None:
