@@ -28,18 +28,18 @@ def run(*command: str | Path) -> None:
 
 
 @contextmanager
-def postgresql(options: str = "-c fsync=off") -> Iterator[str]:
-    """Gives the address of an empty database, as DATABASE_URL takes it."""
+def postgresql(options: str = "-c fsync=off", user: str = "fdist") -> Iterator[str]:
+    """Gives the address of an empty database, as DATABASE_URL takes it. user: who may do everything there."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="fdist-pg-") as folder:
         root = Path(folder)
         if os.geteuid() == 0:
             shutil.chown(root, "postgres")
-        run(PROGRAMS / "initdb", "-D", root / "data", "-A", "trust", "-U", "fdist", "-E", "UTF8", "--no-sync")
+        run(PROGRAMS / "initdb", "-D", root / "data", "-A", "trust", "-U", user, "-E", "UTF8", "--no-sync")
         settings = f"-p {port} -k {root} -c listen_addresses=127.0.0.1 {options}"
         run(PROGRAMS / "pg_ctl", "-D", root / "data", "-l", root / "log", "-w", "-o", settings, "start")
         try:
-            yield f"postgres://fdist@127.0.0.1:{port}/postgres"
+            yield f"postgres://{user}@127.0.0.1:{port}/postgres"
         finally:
             run(PROGRAMS / "pg_ctl", "-D", root / "data", "-m", "immediate", "-w", "stop")

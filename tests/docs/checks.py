@@ -23,6 +23,7 @@ WORDS_OF_THE_SHELL = {"do", "then", "else", "if", "while", "until", "!", "{", "}
 # Programs of others, which a page may show; whether their options are right is for whoever writes the page.
 FOREIGN = {
     *(".", "[", "[[", "cd", "echo", "export", "for", "printf", "pwd", "read", "set", "source", "test", "true", "unset"),
+    *("eval", "readlink"),
     *("awk", "base64", "cat", "chmod", "chown", "cp", "cut", "date", "dd", "df", "du", "find", "grep", "head", "jq"),
     *("install", "ls", "mkdir", "mount", "mv", "rm", "rsync", "sed", "sha256sum", "sleep", "sort", "tail", "tar"),
     *("tee", "touch", "umask", "uniq", "useradd", "wc"),
@@ -44,10 +45,9 @@ FOREIGN = {
     *("systemctl", "gcloud", "gsutil", "promtool", "redis-cli", "valkey-cli", "redis-server", "valkey-server"),
     *("createdb", "createuser", "dropdb", "pg_dump", "pg_restore", "psql"),
 }
-CHANGES_THE_MACHINE = {
-    *("apt-get", "docker", "git", "gcloud", "gsutil", "kubectl", "mount", "scp", "ssh", "su", "sudo", "systemctl"),
-    *("terraform", "useradd", "manage.sh"),
-}
+CHANGES_THE_MACHINE = {*("apt-get", "docker", "git", "gsutil", "kubectl", "mount", "scp", "ssh", "su", "useradd")}
+PLAYED = {"gcloud", "terraform", "systemctl", "journalctl", "systemd-run", "sudo"}  # while they are found by PATH
+MAKES_NOTHING_LASTING = ("alerts", "bench", "bench-tls", "deploy", "demo", "destroy", "help", "upgrade", "-n")
 TERRAFORM = ("init", "plan", "apply", "destroy", "fmt", "validate", "test", "state", "import")
 
 
@@ -89,11 +89,22 @@ def _without_prefix(command: list[str]) -> list[str]:
     return [word for word in command if word != "$"]
 
 
+def without_sudo(command: list[str]) -> list[str]:
+    """What is done, whoever does it."""
+    if command[0] != "sudo":
+        return command
+    return command[3:] if command[1] == "-u" else command[1:]
+
+
 def not_to_be_run(command: list[str]) -> str:
     """Why a test must not run a command, whatever its page says; nothing for most."""
     program, rest = Path(command[0]).name, command[1:]
-    if program == "make" and rest[:1] not in (["alerts"], ["demo"], ["help"], ["package"], ["-n"]):
-        return f"`{' '.join(command)}` builds, tests or deploys"
+    if program in PLAYED and command[0] != program:
+        return f"`{command[0]}` is the machine's own, and not what plays it"
+    if program == "sudo" and (said := not_to_be_run(without_sudo(command))):
+        return said
+    if program == "make" and rest[:1] and rest[0] not in MAKES_NOTHING_LASTING:
+        return f"`{' '.join(command)}` builds or tests"
     if program in CHANGES_THE_MACHINE or (program == "rm" and any(word in ("/", "~") for word in rest)):
         return f"`{program}` changes the machine"
     return ""
@@ -103,7 +114,7 @@ def problem(command: list[str]) -> str:
     """What is wrong with a command; nothing when it could be run."""
     program, rest = command[0], command[1:]
     if program == "sudo":
-        return problem(rest[2:] if rest[0] == "-u" else rest)
+        return problem(without_sudo(command))
     name = Path(program).name
     if name == "make":
         return make(rest)
@@ -128,7 +139,7 @@ def problem(command: list[str]) -> str:
 
 @cache
 def variables_of_make() -> frozenset[str]:
-    return frozenset(re.findall(r"\$\((\w+)\)", (PROJECT / "Makefile").read_text()))
+    return frozenset(re.findall(r"\$(?:\(|\$)(\w+)", (PROJECT / "Makefile").read_text()))
 
 
 def make(arguments: list[str]) -> str:

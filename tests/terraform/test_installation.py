@@ -20,6 +20,7 @@ from fdist_site.local.gcs_server import GcsServer
 from fdist_site.local.processes import ProcessGroup, wait_until
 from fdist_site.local.redis_server import RedisServer
 from tests.cloud import Cloud
+from tests.played.gcloud import understand
 from tests.terraform.installation import CELL, SECRETS, Installation
 from tests.terraform.machine import VERSION
 from transfers.client import Fdist
@@ -154,6 +155,13 @@ def test_make_deploy_applies_and_waits_for_the_fleet(
     (applied,) = [line for line in lines if line.startswith("terraform apply")]
     assert f"-var=package={package}" in applied and '-var=zones=["europe-west4-a", "europe-west4-b"]' in applied
     assert "password" not in applied and "with a password" in lines
+    assert gcloud_takes(lines) >= 5
+
+
+def gcloud_takes(lines: Sequence[str]) -> int:
+    """How many of the calls were of gcloud; each is one that Google's own takes, or this raises Refused."""
+    calls = [line.removeprefix("gcloud ").split() for line in lines if line.startswith("gcloud ")]
+    return len([understand(call) for call in calls])
 
 
 def test_the_services_work_together(running: tuple[Installation, ProcessGroup], redis_server: RedisServer) -> None:
@@ -289,6 +297,7 @@ def test_machines_are_brought_up_to_date_by_name(tmp_path: Path, monkeypatch: py
         "--region=us-central1 --instances=fdist-worker-a1,fdist-worker-b2 --minimal-action=refresh "
         "--most-disruptive-allowed-action=refresh"
     ]
+    assert gcloud_takes(calls.read_text().splitlines()) == 1
 
 
 @pytest.mark.parametrize(
