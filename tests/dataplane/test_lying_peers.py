@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fdist_site.local.processes import free_port
 from tests.timing import quickest
 from transfers.dataplane.peer import PeerClient
 from transfers.errors import CorruptShard, PeerFailed
@@ -176,8 +177,7 @@ def test_the_whole_shard_instead_of_its_rest_is_garbage(tmp_path: Path, payload:
 
 
 def test_a_port_where_nobody_listens_refuses_at_once(tmp_path: Path, payload: Payload) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     store = payload.store(tmp_path)
 
     def ask(_: int) -> None:
