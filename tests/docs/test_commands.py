@@ -19,7 +19,7 @@ from tests.docs.stage import Stage, page_run
 from tests.postgresql import MISSING, is_installed
 from tests.unit.test_docs import PAGES, PROJECT
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 ALL = {page: list(blocks(page)) for page in PAGES}
 WITH_COMMANDS = [page for page, found in ALL.items() if any(block.is_run for block in found)]
 OTHERS = "conf diff dockerfile hcl html http ini json lua nginx promql sql text toml yaml"

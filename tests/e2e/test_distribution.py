@@ -10,7 +10,7 @@ import pytest
 from fdist_site.local.processes import wait_until
 from tests.e2e.conftest import SHARD, SLOW, Stage
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 both = pytest.mark.parametrize("topology", ["mesh", "pipeline"])
 SLOTS = SLOW.gcs_slots + SLOW.download_slots  # shards that may be under way on a node
 IN_FLIGHT = 3 * SLOTS * SHARD  # bytes that may be under way on three nodes when something is lost

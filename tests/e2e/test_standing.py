@@ -12,7 +12,7 @@ from fdist_site.local.processes import wait_until
 from tests.e2e.conftest import Stage
 from tests.e2e.llama import BUCKET, SIZE, Llama
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from tests.terraform.machine import VERSION
 from transfers.client import Fdist
 from transfers.scheduler import Scheduler
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 RELAY = f"""#!{sys.executable}
 import os, pathlib, re, socket, sys, threading
