@@ -66,9 +66,8 @@ class Site:
 
     def state(self, job: str) -> str:
         headers = {"Authorization": f"Token {self.token}"}
-        return str(
-            self.session.get(f"{self.url}/api/v1/jobs/{job}/", headers=headers, timeout=PATIENCE).json()["state"]
-        )
+        answer = self.session.get(f"{self.url}/api/v1/jobs/{job}/", headers=headers, timeout=PATIENCE)
+        return str(answer.json()["state"])
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         headers = {"Authorization": f"Token {self.token}"}
@@ -129,9 +128,8 @@ def browser() -> Iterator[Any]:
 
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--disable-gpu"], timeout=2 * PATIENCE_MS
-        )
+        arguments = ["--no-sandbox", "--disable-gpu"]
+        found = playwright.chromium.launch(executable_path=program, args=arguments, timeout=2 * PATIENCE_MS)
         yield found
         found.close()
 

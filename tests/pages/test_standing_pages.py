@@ -40,10 +40,8 @@ class Stood:
 
     def row(self) -> dict[str, Any]:
         headers = {"Authorization": f"Token {self.site.token}"}
-        answer = self.site.session.get(
-            f"{self.site.url}/api/v1/standing/{self.name}/", headers=headers, timeout=PATIENCE
-        )
-        found: dict[str, Any] = answer.json()
+        url = f"{self.site.url}/api/v1/standing/{self.name}/"
+        found: dict[str, Any] = self.site.session.get(url, headers=headers, timeout=PATIENCE).json()
         return found
 
     def wait(self, **fields: Any) -> None:
