@@ -33,7 +33,7 @@ BUCKET = "models"
 MB = 1024 * 1024
 
 
-def wait_until(condition: Callable[[], bool], timeout: float = 30.0, what: str = "the condition") -> None:
+def wait_until(condition: Callable[[], bool], timeout: float = 60.0, what: str = "the condition") -> None:
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout:.0f} s in vain for {what}"
@@ -176,7 +176,7 @@ class Fleet:
 
         wait_until(reached, timeout, f"job {job} to be {state}")
 
-    def wait_held(self, job: str, node: str, count: int, timeout: float = 30.0) -> None:
+    def wait_held(self, job: str, node: str, count: int, timeout: float = 60.0) -> None:
         """Wait until a node holds so many shards of a job."""
         wait_until(lambda: self.held(job, node) >= count, timeout, f"{node} to hold {count} shards")
 
@@ -201,12 +201,12 @@ class Fleet:
 
     def close(self) -> None:
         self._stopping.set()
-        self._reaper.join(5)
+        self._reaper.join(60)
         stoppers = [threading.Thread(target=agent.stop) for agent in self.agents.values()]
         for thread in stoppers:
             thread.start()
         for thread in stoppers:
-            thread.join(20)
+            thread.join(60)
         self.redis.close()
 
     def _reap(self) -> None:
