@@ -171,7 +171,7 @@ def test_a_bucket_in_trouble_costs_time_and_no_byte_twice(fleet: Fleet, proxy: F
     fleet.wait_state(job, "complete")
     fleet.check(job, payload)
     assert not proxy.faults
-    assert fleet.fetched_from_gcs(job) == payload.layout.size
+    fleet.assert_read_once(job, payload)
 
 
 def test_an_object_deleted_in_the_middle_fails_the_job_with_that_reason(fleet: Fleet) -> None:
