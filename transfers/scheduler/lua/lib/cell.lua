@@ -52,17 +52,26 @@ local function text_of(n)
   return text
 end
 
--- NOW + ms as text. The digits before the last three are made once a second, where ms is of whole seconds.
+-- NOW + ms as text. Where both are whole, the digits before the last three are made once a second, and the last three once.
 local later
 do
   local second, more, head
+  local threes = {}
   function later(ms)
-    local now = NOW - NOW % 1000
-    if second ~= now or more ~= ms then
-      second, more = now, ms
-      head = ms % 1000 == 0 and NOW >= 1000 and NOW % 1 == 0 and tostring((now + ms) / 1000)
+    local rest = NOW % 1000
+    if ms % 1000 ~= 0 or rest % 1 ~= 0 or NOW < 1000 then
+      return tostring(NOW + ms)
     end
-    return head and head .. NOW_TEXT:sub(-3) or tostring(NOW + ms)
+    if second ~= NOW - rest or more ~= ms then
+      second, more = NOW - rest, ms
+      head = tostring((second + ms) / 1000)
+    end
+    local three = threes[rest]
+    if not three then
+      three = string.format('%03d', rest)
+      threes[rest] = three
+    end
+    return head .. three
   end
 end
 
