@@ -1,4 +1,4 @@
-"""What calls leave in the server's Lua to be used again: nothing of one call, cell or start of a node shows in another."""
+"""What calls leave in the server's Lua to be used again: nothing of a call, cell or start of a node shows in others."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import pytest
 import redis as redis_py
 
 from tests.scheduler.cell import JOB, KEY, Cell, crc_of
+from tests.simulation.model import NodeSpec
+from tests.simulation.small_fleet import SmallFleet
 from transfers.dataplane.tickets import check_ticket
 from transfers.scheduler import Scheduler, scripts
+from transfers.scheduler.decisions import Granted
 from transfers.scheduler.types import Heartbeat, NodeInfo, Report
 
 PREFIX = "{fdist:main}:"
@@ -208,3 +211,32 @@ def test_a_call_that_breaks_off_leaves_nothing_to_the_next(
     view = cell.scheduler.job(JOB)
     assert view is not None and view.state == "complete"
     assert [n.gcs_reads + n.downloads + n.uploads for n in cell.scheduler.nodes()] == [0, 0]
+
+
+# --- several cells on one server
+
+
+@pytest.mark.parametrize("cells", [2, 9])
+def test_cells_of_one_server_know_nothing_of_each_other(redis: redis_py.Redis, cells: int) -> None:
+    """Call by call in turn, nodes and jobs of the same names; nine are more than the server's Lua remembers at once."""
+    fleets = [SmallFleet(redis, seed=k, cell=f"cell-{k}") for k in range(cells)]
+    for k, fleet in enumerate(fleets):
+        for name in ("a", "b", "c"):
+            fleet.register(fleet.add(NodeSpec(name, upload_slots=2, download_slots=2)))
+        fleet.create(5 + k, ["a", "b", "c"], gcs_slots=2)
+    for _ in range(40):
+        for name in ("a", "b", "c"):
+            for fleet in fleets:
+                fleet.work(fleet.members[name])
+        for fleet in fleets:
+            fleet.now += 10
+            fleet.check()
+    for k, fleet in enumerate(fleets):
+        assert fleet.unfinished() == []
+        [job] = fleet.jobs
+        view = fleet.scheduler.job(job)
+        assert view is not None and (view.state, view.shards_held) == ("complete", 3 * (5 + k))
+        grants = [line.lease for line in fleet.scheduler.decisions(job) if isinstance(line, Granted)]
+        assert len(grants) == len(set(grants)) == view.shards_held
+        told = [event.fields["job"] for event in fleet.scheduler.events("0") if event.kind == "done"]
+        assert told == [job] * view.shards_held

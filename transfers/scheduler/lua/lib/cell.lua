@@ -24,17 +24,36 @@ local at_forget = {} -- what they write of what was remembered when it is rememb
 local CELLS_REMEMBERED = 8
 local memory, cells, calls = {}, 0, 0 -- prefix -> M; how many; calls since the library was loaded
 
+-- What a memory has still to write (lib/tally.lua, lib/log.lua), and nothing else of it.
+local function unwritten(of)
+  local rest = { jobs = {}, tallied = {}, mark = of.mark, now = of.now, whole = of.whole or of.stamp }
+  for id, j in pairs(of.jobs) do
+    if j.tally or #j.lines > 0 then
+      local kept = { key = j.key, state = j.state, lines = j.lines, tally = j.tally }
+      rest.jobs[id] = kept
+      rest.tallied[#rest.tallied + 1] = j.tally and kept
+    end
+  end
+  return next(rest.jobs) and rest or nil
+end
+
 -- Start anew. What an earlier memory has still to write is written if Redis went on from there (its last mark, `stamp`, is
 -- of that memory's last call, of a later one, or gone), and not if it went back to before.
 local function forget_cell(stamp)
   local earlier = memory[P]
-  if cells >= CELLS_REMEMBERED then
-    memory, cells = {}, 0
+  if not (earlier and earlier.nodes) then
+    if cells >= CELLS_REMEMBERED then
+      for prefix, of in pairs(memory) do
+        memory[prefix] = unwritten(of)
+      end
+      cells = 0
+    end
+    cells = cells + 1
   end
-  cells = cells + (memory[P] and 0 or 1)
   M = { nodes = setmetatable({}, lazily), jobs = {}, indexes = {}, lists = {}, tallied = {}, lag = 0 }
   memory[P] = M
   if earlier and (not stamp or stamp == earlier.mark or tonumber(stamp:match('^%d+')) > earlier.now) then
+    earlier.whole = earlier.whole or earlier.stamp -- its last call came to its end
     for _, act in ipairs(at_forget) do
       act(earlier)
     end
