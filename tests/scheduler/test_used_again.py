@@ -72,6 +72,15 @@ def test_a_ticket_is_good_for_its_reader_for_ten_minutes_less_a_second(cell: Cel
     assert now + 599_000 < int(lease.ticket.split(".")[0]) <= now + 600_000
 
 
+def test_a_call_that_is_repeated_much_later_leaves_another_mark(cell: Cell) -> None:
+    """Clients do repeat calls, with the same time and seed; by the mark is told whether anything happened since."""
+    marks = set()
+    for _ in range(2_002):
+        cell.scheduler._scripts("tell", cell.now, 7)
+        marks.add(cell.client.get(f"{PREFIX}stamp"))
+    assert len(marks) == 2_002
+
+
 # --- where a node is
 
 

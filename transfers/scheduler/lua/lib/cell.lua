@@ -23,6 +23,7 @@ local at_forget = {} -- what they write of what was remembered when it is rememb
 
 local CELLS_REMEMBERED = 8
 local memory, cells, calls = {}, 0, 0 -- prefix -> M; how many; calls since the library was loaded
+local thousands = '0.' -- the calls' thousands as text: a mark has to be made in each call, and is never given twice
 
 -- What a memory has still to write (lib/tally.lua, lib/log.lua), and nothing else of it.
 local function unwritten(of)
@@ -144,7 +145,11 @@ local function begin(keys, args)
   NOW, NOW_TEXT = args[1] + 0, args[1] -- a sum reads a number in half the time that tonumber takes
   math.randomseed(args[2] + 0)
   calls = calls + 1
-  local mark = args[1] .. '.' .. args[2] .. '.' .. text_of(calls % 1000)
+  local last = calls % 1000
+  if last == 0 then
+    thousands = tostring(calls / 1000) .. '.'
+  end
+  local mark = args[1] .. '.' .. args[2] .. '.' .. thousands .. text_of(last)
   local before = call('SET', STAMP, mark, 'GET')
   M = memory[P]
   if not M or not before or M.stamp ~= before then
