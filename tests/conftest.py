@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,11 @@ from hypothesis import HealthCheck, settings
 from fdist_site.local.gcs_server import GcsServer
 from fdist_site.local.processes import ProcessGroup
 from fdist_site.local.redis_server import RedisServer
+
+# A shell has what it starts in the background ignore Ctrl-C, and with it all that this then starts, so that the tests
+# which interrupt a program would wait for its end.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No time limits: the machine may be busy with something else.
 settings.register_profile("fdist", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])

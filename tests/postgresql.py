@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from fdist_site.local.processes import free_port
 
 FOUND = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 PROGRAMS = FOUND[-1].parent if FOUND else Path(shutil.which("initdb") or "/none/initdb").parent
@@ -30,8 +31,7 @@ def run(*command: str | Path) -> None:
 @contextmanager
 def postgresql(options: str = "-c fsync=off", user: str = "fdist") -> Iterator[str]:
     """Gives the address of an empty database, as DATABASE_URL takes it. user: who may do everything there."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="fdist-pg-") as folder:
         root = Path(folder)
         if os.geteuid() == 0:

@@ -21,7 +21,7 @@ from fdist_site.local.processes import LocalError, ProcessGroup, free_port, wait
 if TYPE_CHECKING:
     from google.cloud import storage
 
-START_TIMEOUT = 15.0
+START_TIMEOUT = 60.0
 UPLOAD_TIMEOUT = 300.0  # seconds; while a body is sent, the limit for connecting holds for each piece of it
 PROJECT = "fdist-local"
 MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
@@ -122,7 +122,7 @@ class GcsServer:
     def make_bucket(self, name: str) -> None:
         """Make a bucket of this name, if it is not there."""
         reply = self.session.post(
-            f"{self.endpoint}/storage/v1/b", params={"project": PROJECT}, json={"name": name}, timeout=10
+            f"{self.endpoint}/storage/v1/b", params={"project": PROJECT}, json={"name": name}, timeout=60
         )
         if reply.status_code != requests.codes.conflict:
             reply.raise_for_status()

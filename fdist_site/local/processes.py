@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -19,6 +20,9 @@ from transfers.errors import FdistError
 WARDEN = Path(__file__).with_name("warden.py")
 STOP_GRACE = 10.0  # seconds between SIGTERM and SIGKILL
 POLL = 0.05
+PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+LEAST_PORT = 10_000
+PORT_TRIES = 50
 
 
 class LocalError(FdistError):
@@ -26,10 +30,36 @@ class LocalError(FdistError):
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on at this moment."""
+    """A TCP port of the loopback interface that nobody listens on at this moment.
+
+    Where that can be, it is one that the system gives to no connection by itself: a server that is started again would
+    find its port taken by some client of another, or by one of its own, which while it is away reach themselves on it.
+    """
+    chance = random.SystemRandom()  # two that ask at once, with the same seed, are not to get the same
+    given = _given_ports()
+    for port in (chance.randrange(LEAST_PORT, given) for _ in range(PORT_TRIES if given > LEAST_PORT else 0)):
+        if _is_free(port):
+            return port
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _given_ports() -> int:
+    """The first of the ports that the system gives to connections; 0 where it does not say."""
+    try:
+        return int(PORT_RANGE.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def wait_until(condition: Callable[[], bool], timeout: float, what: str) -> None:

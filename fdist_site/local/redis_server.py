@@ -13,7 +13,7 @@ from redis.retry import Retry
 
 from fdist_site.local.processes import LocalError, ProcessGroup, free_port, wait_until
 
-START_TIMEOUT = 15.0
+START_TIMEOUT = 60.0
 PORT_ATTEMPTS = 5
 
 

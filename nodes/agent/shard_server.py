@@ -81,7 +81,7 @@ class ShardServerChild:
         self._stopping = threading.Event()
         self._ready = threading.Event()
         self._answered = threading.Event()
-        self._write_lock = threading.Lock()
+        self._orders = threading.RLock()  # what a child is started with, and its pipe
         self._child: subprocess.Popen[str] | None = None
         self._thread = threading.Thread(target=self._supervise, name="shard-server", daemon=True)
 
@@ -100,13 +100,15 @@ class ShardServerChild:
 
     def set_rate(self, rate_bits: int) -> None:
         """Cap all sending, now and after restarts; 0 lifts the cap."""
-        self._rate = rate_bits
-        self._tell(f"rate {rate_bits}")
+        with self._orders:
+            self._rate = rate_bits
+            self._tell(f"rate {rate_bits}")
 
     def set_uploads(self, count: int) -> None:
         """How many transfers may run at once, now and after restarts."""
-        self._uploads = count
-        self._tell(f"uploads {count}")
+        with self._orders:
+            self._uploads = count
+            self._tell(f"uploads {count}")
 
     @property
     def identity(self) -> Identity | None:
@@ -115,14 +117,16 @@ class ShardServerChild:
 
     def set_identity(self, identity: Identity) -> None:
         """Serve new connections with another key and certificate, now and after restarts."""
-        self._identity = identity
-        self._tell(f"tls {_one_line(identity)}")
+        with self._orders:
+            self._identity = identity
+            self._tell(f"tls {_one_line(identity)}")
 
     def set_clock(self, offset_ms: int) -> None:
         """Say how far the scheduler's clock, by which tickets end, is ahead of ours; now and after restarts."""
-        if abs(offset_ms - self._clock_offset) >= CLOCK_STEP_MS:
-            self._clock_offset = offset_ms
-            self._tell(f"clock {offset_ms}")
+        with self._orders:
+            if abs(offset_ms - self._clock_offset) >= CLOCK_STEP_MS:
+                self._clock_offset = offset_ms
+                self._tell(f"clock {offset_ms}")
 
     def ask_stats(self, timeout: float = 0.5) -> Mapping[str, int]:
         """What the server counts (sent, active, ...); the last known when it does not answer in time."""
@@ -163,6 +167,28 @@ class ShardServerChild:
 
     def _run_once(self, port: int) -> None:
         """One child from start to end."""
+        child = self._start(port)
+        try:
+            if child.stdout is not None:
+                self._listen(child.stdout)
+        finally:
+            self._ready.clear()
+            self._end(child)
+            self._child = None
+
+    def _start(self, port: int) -> subprocess.Popen[str]:
+        """A child that knows its key and all that was ordered so far; whoever orders more meanwhile waits."""
+        with self._orders:
+            child = self._launch(port)
+            self._child = child
+            self.starts += 1
+            self._tell(self._key)
+            if self._identity:
+                self._tell(_one_line(self._identity))
+            self._tell(f"clock {self._clock_offset}")
+            return child
+
+    def _launch(self, port: int) -> subprocess.Popen[str]:
         options = self._options
         argv = [sys.executable, "-m", "transfers.dataplane.server", "--data-dir", str(options.data_dir)]
         argv += ["--host", options.host, "--port", str(port), "--rate", str(self._rate)]
@@ -172,22 +198,9 @@ class ShardServerChild:
         environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
         root = str(Path(__file__).resolve().parents[2])
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH", "")]))
-        child = subprocess.Popen(
+        return subprocess.Popen(
             argv, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
         )
-        self._child = child
-        self.starts += 1
-        try:
-            self._tell(self._key)
-            if self._identity:
-                self._tell(_one_line(self._identity))
-            self._tell(f"clock {self._clock_offset}")
-            if child.stdout is not None:
-                self._listen(child.stdout)
-        finally:
-            self._ready.clear()
-            self._end(child)
-            self._child = None
 
     def _listen(self, stdout: IO[str]) -> None:
         """Take in what the child says until it ends."""
@@ -209,7 +222,7 @@ class ShardServerChild:
         child = self._child
         if child is None or child.stdin is None:
             return
-        with self._write_lock:
+        with self._orders:
             try:
                 child.stdin.write(f"{line}\n")
                 child.stdin.flush()
@@ -218,7 +231,7 @@ class ShardServerChild:
 
     def _end(self, child: subprocess.Popen[str]) -> None:
         """Close its input, which ends it; kill it if that does not."""
-        with self._write_lock:
+        with self._orders:
             if child.stdin is not None and not child.stdin.closed:
                 with contextlib.suppress(OSError):  # it had ended with a line of ours unread
                     child.stdin.close()

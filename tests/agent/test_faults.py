@@ -87,8 +87,8 @@ def test_a_cancel_stops_the_movers_and_deletes_the_parts(fleet: Fleet) -> None:
     wait_until(lambda: fleet.agents["n1"].bucket_intake.total + fleet.agents["n2"].bucket_intake.total > MB // 2)
     fleet.scheduler.cancel(job, "changed my mind")
     folders = [fleet.root / node / STATE_DIR / "jobs" / job for node in nodes]
-    wait_until(lambda: not any(folder.exists() for folder in folders), 20, "the parts to go")
-    wait_until(lambda: not any(agent.drain_loop.held() for agent in fleet.agents.values()), 20, "the movers to stop")
+    wait_until(lambda: not any(folder.exists() for folder in folders), 60, "the parts to go")
+    wait_until(lambda: not any(agent.drain_loop.held() for agent in fleet.agents.values()), 60, "the movers to stop")
     # No transfer ran to its end: a shard takes eight seconds.
     assert all(agent.bucket_intake.total + agent.intake.total < 8 * MB for agent in fleet.agents.values())
     assert not any((fleet.root / node / "models/m1/a").exists() for node in nodes)
@@ -114,7 +114,7 @@ def test_an_object_overwritten_in_the_middle_fails_the_job_with_that_reason(flee
     fleet.wait_held(job, "n1", 2)
     origin = payload.layout.objects[0]
     fleet.gcs.put(BUCKET, origin.name, b"x" * origin.size)
-    fleet.wait_state(job, "failed", 30)
+    fleet.wait_state(job, "failed")
     view = fleet.scheduler.job(job)
     assert view is not None
     assert "generation" in view.reason
@@ -148,7 +148,7 @@ def test_a_shard_server_that_dies_is_started_again_on_its_port(fleet: Fleet) -> 
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: agent.server.pid not in (None, pid), what="another shard server")
-    assert agent.server.wait_ready()
+    assert agent.server.wait_ready(60)
     assert agent.server.port == port
     fleet.wait_state(job, "complete")
     fleet.check(job, payload)
@@ -196,4 +196,4 @@ def test_an_agent_waits_for_a_redis_that_is_not_there_yet(fleet: Fleet) -> None:
     time.sleep(0.5)
     assert agent.session.epoch is None
     fleet.allow()
-    wait_until(lambda: agent.session.epoch is not None, 20)
+    wait_until(lambda: agent.session.epoch is not None, 60)

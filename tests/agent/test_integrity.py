@@ -81,19 +81,20 @@ def unwritable() -> Iterator[Callable[[Path], None]]:
 
 
 @pytest.mark.parametrize(
-    ("lie", "kind", "why"),
+    ("lie", "kind", "whys"),
     [
-        (flips, "corrupt", "digest"),
-        (sends_another, "corrupt", "digest"),
-        (truncates, "failed", "short"),
-        (sends_too_much, "failed", "garbage"),
-        (talks_garbage, "failed", "garbage"),
-        (stalls, "failed", "stalled"),
+        (flips, "corrupt", {"digest"}),
+        (sends_another, "corrupt", {"digest"}),
+        (truncates, "failed", {"short"}),
+        (sends_too_much, "failed", {"garbage"}),
+        (talks_garbage, "failed", {"garbage"}),
+        # late: before the limit of silence, as the shard comes sooner from a node whose pace is known (lib/rescue.lua)
+        (stalls, "failed", {"stalled", "late"}),
     ],
-    ids=lambda value: getattr(value, "__name__", None),
+    ids=lambda value: getattr(value, "__name__", value if isinstance(value, str) else ""),
 )
 def test_a_lying_peer_is_blamed_and_avoided_and_the_job_gets_right_bytes(
-    fleet: Fleet, lie: Lie, kind: str, why: str
+    fleet: Fleet, lie: Lie, kind: str, whys: set[str]
 ) -> None:
     payload = fleet.payload({"a": 8 * MB})
     with rogue(fleet, payload, lie, "liar") as liar:  # the first node is the first to be asked
@@ -107,7 +108,7 @@ def test_a_lying_peer_is_blamed_and_avoided_and_the_job_gets_right_bytes(
         wait_until(lambda: node_is(fleet, job, "n2", "done"), 60, "n2 to be done")
         fleet.check(job, payload)
         told = [e.fields for e in fleet.scheduler.events("0") if e.kind == kind and e.fields.get("source") == "liar"]
-        assert {event["why"] for event in told} == {why}
+        assert {event["why"] for event in told} <= whys
         assert 1 <= len(told) <= liar.asked <= 8
         from_bucket = fleet.scheduler.job(job)
         assert from_bucket is not None and from_bucket.bytes_gcs == payload.layout.size  # what n1 read
@@ -170,7 +171,7 @@ def test_a_bucket_in_trouble_costs_time_and_no_byte_twice(fleet: Fleet, proxy: F
     fleet.wait_state(job, "complete")
     fleet.check(job, payload)
     assert not proxy.faults
-    assert fleet.fetched_from_gcs(job) == payload.layout.size
+    fleet.assert_read_once(job, payload)
 
 
 def test_an_object_deleted_in_the_middle_fails_the_job_with_that_reason(fleet: Fleet) -> None:
@@ -180,7 +181,7 @@ def test_an_object_deleted_in_the_middle_fails_the_job_with_that_reason(fleet: F
     fleet.wait_held(job, "n1", 2)
     origin = payload.layout.objects[0]
     fleet.gcs.client().bucket(BUCKET).blob(origin.name).delete()
-    fleet.wait_state(job, "failed", 30)
+    fleet.wait_state(job, "failed")
     view = fleet.scheduler.job(job)
     assert view is not None
     assert f"gs://{BUCKET}/{origin.name} is no longer in the bucket as it was when the job was planned" in view.reason
@@ -233,9 +234,9 @@ def test_a_file_that_vanished_under_a_reader_comes_back_to_its_holder(
     fleet.jobs[job][2].append("n3")
     wait_until(lambda: any(e.kind == "failed" for e in fleet.scheduler.events("0")), what="the reader to notice")
     fleet.scheduler.set_caps("n2", upload_slots=2)
-    wait_until(lambda: gone.exists() and gone.read_bytes() == right, 20, "n1 to repair itself")
-    wait_until(lambda: node_is(fleet, job, "n3", "done"), 20, "n3 to be done")
-    wait_until(lambda: node_is(fleet, job, "n1", "done"), 20, "n1 to be done again")
+    wait_until(lambda: gone.exists() and gone.read_bytes() == right, 60, "n1 to repair itself")
+    wait_until(lambda: node_is(fleet, job, "n3", "done"), 60, "n3 to be done")
+    wait_until(lambda: node_is(fleet, job, "n1", "done"), 60, "n1 to be done again")
     fleet.check(job, payload)
 
 

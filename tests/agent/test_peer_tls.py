@@ -29,7 +29,7 @@ def test_every_node_gets_every_byte_by_tls(fleet: Fleet, topology: str) -> None:
     job = fleet.submit(payload, NODES, topology)
     fleet.wait_state(job, "complete")
     fleet.check(job, payload)
-    assert fleet.fetched_from_gcs(job) == payload.layout.size
+    fleet.assert_read_once(job, payload)
     assert untrusted(fleet, job) == set()
 
 
@@ -41,7 +41,7 @@ def test_it_is_turned_on_node_by_node(fleet: Fleet) -> None:
     job = fleet.submit(payload, NODES)
     fleet.wait_state(job, "complete")
     fleet.check(job, payload)
-    assert fleet.fetched_from_gcs(job) == payload.layout.size
+    fleet.assert_read_once(job, payload)
     assert untrusted(fleet, job) == set()
 
 

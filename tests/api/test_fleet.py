@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -70,7 +69,7 @@ def test_a_node_that_beats_was_heard_of_now_though_the_record_is_written_less_of
         return {row["name"]: parse_datetime(row["last_seen"]) for row in get(api, "nodes/")["results"]}
 
     now = heard()
-    assert now["gpu-01"] >= recorded + timedelta(milliseconds=50)
+    assert now["gpu-01"] > recorded
     assert now["gpu-02"] == Node.objects.get(name="gpu-02").last_seen
     assert parse_datetime(get(api, "nodes/gpu-01/")["last_seen"]) == now["gpu-01"]
     for page in ("nodes", "node"):

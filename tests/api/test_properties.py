@@ -27,7 +27,7 @@ from transfers.live import feed
 from transfers.models import Webhook
 from transfers.standing import acts
 
-pytestmark = [pytest.mark.django_db, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.django_db, pytest.mark.timeout(600)]
 EXAMPLES = 40 if connection.vendor == "sqlite" else 15  # of each operation: elsewhere it is the second time
 # A budget or a source of the right form may still be impossible here, and `after` may be given twice: planning says so.
 UNCHECKED = [positive_data_acceptance]

@@ -76,5 +76,5 @@ def logged_in(environment: Path, token: str, live_server: Any, monkeypatch: pyte
 
 @pytest.fixture
 def client(token: str, live_server: Any) -> Iterator[Fdist]:
-    with Fdist(live_server.url, token, patience=5) as client:
+    with Fdist(live_server.url, token, patience=60) as client:
         yield client

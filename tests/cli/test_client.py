@@ -47,7 +47,7 @@ def test_a_job_is_submitted_followed_and_waited_for(client: Fdist, fleet: Fleet,
     fleet.announce(job.id)
     fleet.move(job.id)
     fold(links)
-    assert client.wait(job, timeout=5).state == "complete"
+    assert client.wait(job, timeout=60).state == "complete"
     assert [(node.node, node.state) for node in client.job_nodes(job)] == [("gpu-01", "done"), ("gpu-02", "done")]
     *_, last = client.watch(job)
     assert (last.ended, last.part, last.done) == (True, 1.0, 2)

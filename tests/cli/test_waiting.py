@@ -29,7 +29,7 @@ def job(run: Run, fleet: Fleet, links: Links, payload: str) -> str:
 def test_a_node_that_has_it_need_not_wait_for_the_others(
     run: Run, job: str, payload: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run("wait", payload, "--node", "gpu-01", "--timeout", "2s").code == 0
+    assert run("wait", payload, "--node", "gpu-01", "--timeout", "60s").code == 0
     monkeypatch.setenv("FDIST_NODE_NAME", "gpu-01")
     assert run("wait", payload, "--on-this-node", "--json").json["job"]["source"] == payload
     assert run("wait", payload, "--node", "gpu-02", "--timeout", "1s").code == 8
@@ -65,4 +65,4 @@ def test_the_newest_job_that_was_not_cancelled_counts(run: Run, job: str, fleet:
     newer = run("push", payload, "--json").json["id"]
     assert run("wait", payload, "--node", "gpu-01", "--timeout", "1s").code == 8
     run("cancel", newer)
-    assert run("wait", payload, "--node", "gpu-01", "--timeout", "2s").code == 0
+    assert run("wait", payload, "--node", "gpu-01", "--timeout", "60s").code == 0

@@ -25,7 +25,7 @@ def server(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         yield process
         process.stdin.close()
-        process.wait(5)
+        process.wait(60)
 
 
 def say(server: subprocess.Popen[str], line: str) -> None:
@@ -49,7 +49,7 @@ def test_it_serves_what_another_process_writes_and_obeys_its_orders(
     say(server, "clock -250")
     say(server, "nonsense")
     stats: dict[str, int] = {}
-    for _ in range(100):  # the server counts a moment after the reader has the last byte
+    for _ in range(1000):  # the server counts a moment after the reader has the last byte
         say(server, "stats")
         stats = json.loads(server.stdout.readline())
         if stats["sent"]:
@@ -58,19 +58,19 @@ def test_it_serves_what_another_process_writes_and_obeys_its_orders(
     assert (stats["sent"], stats["rate"], stats["connections"]) == (64_000, 80_000_000, 1)
     assert fetch(client, int(port), there, 3) == payload.digest(3)
     server.stdin.close()
-    assert server.wait(5) == 0
+    assert server.wait(60) == 0
 
 
 def test_it_does_not_start_without_a_key(server: subprocess.Popen[str]) -> None:
     say(server, "")
-    assert server.wait(5) == 2
+    assert server.wait(60) == 2
 
 
 def test_it_ends_when_its_parent_does(server: subprocess.Popen[str]) -> None:
     say(server, KEY)
     port = int(server.stdout.readline().split()[1])
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("GET", "/healthz")
     assert connection.getresponse().status == 200
     server.stdin.close()
-    assert server.wait(5) == 0
+    assert server.wait(60) == 0

@@ -12,6 +12,8 @@ from transfers.errors import Cancelled
 
 from .payloads import Payload, mixed_payload
 
+PATIENCE = 60.0  # seconds, for what happens at once on a machine that has nothing else to do
+
 
 def started(work: Callable[[], object]) -> threading.Thread:
     thread = threading.Thread(target=work, daemon=True)
@@ -29,14 +31,14 @@ def test_a_writer_waits_while_its_shard_is_being_proven(tmp_path: Path) -> None:
 
     def cancelled() -> bool:
         proving.set()
-        return not go_on.wait(5)
+        return not go_on.wait(PATIENCE)
 
     prover = started(lambda: store.reverify([0], cancelled))
-    assert proving.wait(5)
+    assert proving.wait(PATIENCE)
     threading.Timer(0.1, go_on.set).start()
     writer = store.writer(0, store.received(0))
     assert go_on.is_set()
-    prover.join(5)
+    prover.join(PATIENCE)
     writer.write(payload.shard(0)[60_000:])
     assert writer.finish() == payload.digest(0)
 
@@ -67,7 +69,7 @@ def test_a_shard_is_not_dropped_and_written_while_its_file_is_on_its_way_to_its_
 
     def slow(paths: list[Path]) -> None:
         syncing.set()
-        assert go_on.wait(5)
+        assert go_on.wait(PATIENCE)
         sync(paths)
 
     def write_anew() -> None:
@@ -76,13 +78,13 @@ def test_a_shard_is_not_dropped_and_written_while_its_file_is_on_its_way_to_its_
 
     monkeypatch.setattr(placement, "_sync_files", slow)
     placing = started(store.finish_files)
-    assert syncing.wait(5)
+    assert syncing.wait(PATIENCE)
     writing = started(write_anew)
     writing.join(0.2)
     assert writing.is_alive()
     go_on.set()
-    placing.join(5)
-    writing.join(5)
+    placing.join(PATIENCE)
+    writing.join(PATIENCE)
     payload.check_placed(tmp_path / "models/m")
 
 
@@ -100,7 +102,7 @@ def test_a_damaged_file_is_taken_apart_when_nobody_writes_to_it(tmp_path: Path) 
     assert proving.is_alive()
     writer.write(payload.shard(1)[1000:])
     store.mark_verified(1, writer.finish())
-    proving.join(5)
+    proving.join(PATIENCE)
     assert not proving.is_alive() and not store.verified, "the bytes of all its shards went with the file"
     payload.fill(store)
     assert store.finish_files() == []

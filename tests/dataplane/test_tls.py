@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.timing import TRIES, quickest
 from transfers.dataplane import serving as serving_module
 from transfers.dataplane.peer import PeerClient
 from transfers.dataplane.store import JobStore
@@ -20,6 +21,7 @@ from transfers.errors import Cancelled, PeerFailed
 from .nodes import READER, serving, ticket_for
 from .payloads import Payload, mixed_payload
 
+PATIENCE = 60.0  # seconds, for what happens at once on a machine that has nothing else to do
 LONG_AGO = datetime.now(UTC) - timedelta(days=33)
 
 
@@ -55,18 +57,18 @@ def test_a_whole_job_goes_by_tls_over_one_connection(tmp_path: Path, identity: I
 
 def test_big_shards_arrive_whole_and_do_not_wait_for_their_end(tmp_path: Path, identity: Identity) -> None:
     """A reader sleeps until many bytes have come, of which OpenSSL may hold some already."""
-    payload = Payload({"a": 4 * 5_000_003}, 5_000_003)
+    payload = Payload({"a": 2 * TRIES * 5_000_003}, 5_000_003)
     payload.fill(payload.store(tmp_path / "a"))
     there, client = payload.store(tmp_path / "b"), PeerClient()
     with serving(tmp_path / "a", identity=identity.pem, rate_bits=2_000_000_000) as server:
-        seconds = []
-        for shard in range(4):
-            began = time.monotonic()
-            assert read(client, server.port, identity.pin, there, shard, cut_through=shard == 2) == payload.digest(
-                shard
-            )
-            seconds.append(time.monotonic() - began)
-    assert min(seconds) < 0.02 + 0.09
+        for cut_through in (False, True):
+
+            def arrives(number: int, cut_through: bool = cut_through) -> None:
+                shard = number + cut_through * TRIES
+                crc = read(client, server.port, identity.pin, there, shard, cut_through=cut_through)
+                assert crc == payload.digest(shard)
+
+            assert quickest(arrives, 0.02 + 0.09) < 0.02 + 0.09
 
 
 def test_bytes_are_passed_on_by_tls_while_they_arrive(tmp_path: Path, identity: Identity) -> None:
@@ -95,7 +97,7 @@ def test_bytes_are_passed_on_by_tls_while_they_arrive(tmp_path: Path, identity: 
             delays.append(time.monotonic() - sent_at)
         assert writer.finish() == payload.digest(shard)
         for thread in threads:
-            thread.join(5)
+            thread.join(PATIENCE)
     assert crcs == {"b": payload.digest(shard), "c": payload.digest(shard)}
     assert sorted(delays)[len(delays) // 2] < 0.25
 
@@ -144,7 +146,7 @@ def test_a_reader_in_plain_text_is_told_that_it_has_to_speak_tls(
         assert caught.value.why == "untrusted"
         assert "read by TLS alone" in caplog.text
         assert server.counters.as_dict()["refused"] == 1
-        with socket.create_connection(("127.0.0.1", server.port), 5) as connection:
+        with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as connection:
             connection.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
             said = connection.recv(1000)
         assert said.startswith(b"HTTP/1.1 426 Upgrade Required")
@@ -215,10 +217,10 @@ def test_a_dropped_shard_voids_what_was_sent_of_it(tmp_path: Path, identity: Ide
 
         thread = threading.Thread(target=run)
         thread.start()
-        assert came.wait(5)
+        assert came.wait(PATIENCE)
         writer.abort()
         source.drop(0)
-        thread.join(5)
+        thread.join(PATIENCE)
     assert [error.why for error in failed] == ["reset"]
     assert there.received(0) == 0
 
@@ -227,18 +229,23 @@ def test_a_cancelled_transfer_ends_at_once(tmp_path: Path, identity: Identity) -
     payload = mixed_payload()
     writer = payload.store(tmp_path / "a").writer(0)
     writer.write(payload.shard(0)[:100])
-    began = time.monotonic()
-    with serving(tmp_path / "a", identity=identity.pem) as server, pytest.raises(Cancelled):
-        read(
-            PeerClient(),
-            server.port,
-            identity.pin,
-            payload.store(tmp_path / "b"),
-            0,
-            cut_through=True,
-            cancelled=lambda: time.monotonic() - began > 0.3,
-        )
-    assert time.monotonic() - began < 2
+    there = payload.store(tmp_path / "b")
+
+    def cancel(_: int) -> None:
+        began = time.monotonic()
+        with pytest.raises(Cancelled):
+            read(
+                PeerClient(),
+                server.port,
+                identity.pin,
+                there,
+                0,
+                cut_through=True,
+                cancelled=lambda: time.monotonic() - began > 0.3,
+            )
+
+    with serving(tmp_path / "a", identity=identity.pem, max_uploads=100) as server:
+        assert quickest(cancel, 2) < 2
 
 
 def test_a_new_certificate_serves_new_connections_and_the_old_ones_go_on(tmp_path: Path, identity: Identity) -> None:
@@ -258,11 +265,11 @@ def test_a_new_certificate_serves_new_connections_and_the_old_ones_go_on(tmp_pat
 def test_who_connects_and_says_nothing_holds_nobody_up(
     tmp_path: Path, identity: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving_module, "_HANDSHAKE_SECONDS", 0.3)
+    monkeypatch.setattr(serving_module, "_HANDSHAKE_SECONDS", 2.0)
     payload = mixed_payload()
     payload.fill(payload.store(tmp_path / "a"))
     with serving(tmp_path / "a", identity=identity.pem) as server:
-        silent = [socket.create_connection(("127.0.0.1", server.port), 5) for _ in range(3)]
+        silent = [socket.create_connection(("127.0.0.1", server.port), PATIENCE) for _ in range(3)]
         silent[0].sendall(b"\x16\x03\x01\x02")  # a beginning, and no more
         assert read(PeerClient(), server.port, identity.pin, payload.store(tmp_path / "b"), 0) == payload.digest(0)
         for connection in silent:
@@ -280,7 +287,7 @@ def test_a_key_is_not_shown(identity: Identity) -> None:
     assert "PRIVATE" not in repr(identity)
 
 
-def wait_until(condition: Any, seconds: float = 20.0) -> None:
+def wait_until(condition: Any, seconds: float = PATIENCE) -> None:
     give_up = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < give_up

@@ -57,6 +57,9 @@ for name in ("ops", "admin"):
 EnrolmentKey.adopt("workers", "fdk_" + "0" * 43)
 """
 
+# What `make test` leaves to the tests: a reader's shell is in no make, and one within another says so among its output.
+OF_MAKE = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+
 
 class DocumentsFleet(LocalFleet):
     """Serves metrics and calls webhooks on this machine, as some pages want it. release: of agents started from now."""
@@ -257,7 +260,7 @@ class PageRun:
         }
         if self.without_settings:
             return own | {"LANG": "C.UTF-8"}
-        return (
+        whole = (
             fleet.coordinator_environment
             | own
             | {
@@ -269,6 +272,7 @@ class PageRun:
                 "COLUMNS": "120",
             }
         )
+        return {name: value for name, value in whole.items() if name not in OF_MAKE}
 
     def run(self, block: Block) -> None:
         """Run a block and hold it to what the page says of its end and its output."""

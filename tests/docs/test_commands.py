@@ -25,7 +25,7 @@ from tests.docs.inline import Inline, inline_commands
 from tests.docs.stage import Stage, page_run
 from tests.unit.test_docs import PAGES, PROJECT
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 ALL = {page: list(blocks(page)) for page in PAGES}
 INLINE = {page: list(inline_commands(page)) for page in PAGES}
 PLAYED = {page: [each for each in found if each.program in inline.PLAYED] for page, found in INLINE.items()}

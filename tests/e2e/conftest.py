@@ -91,7 +91,7 @@ class Stage:
         def recorded() -> bool:
             return bool(self.fleet.job(job)["bytes_from_gcs"] == view.bytes_gcs)
 
-        wait_until(recorded, 30, "the record to count every byte")
+        wait_until(recorded, 60, "the record to count every byte")
 
     def events(self, job: str, kind: str) -> list[dict[str, str]]:
         found, cursor = [], "0"
@@ -110,7 +110,7 @@ class Stage:
             def said(log: Path = log, line: re.Pattern[str] = line) -> bool:
                 return line.search(log.read_text()) is not None
 
-            wait_until(said, 30, f"{name} to say what it moved")
+            wait_until(said, 60, f"{name} to say what it moved")
             last = list(line.finditer(log.read_text()))[-1]
             found += sum(int(last[source]) for source in sources or ("gcs", "peers"))
         return found

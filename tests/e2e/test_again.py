@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.conftest import Stage
 from tests.e2e.test_distribution import flip_bytes
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 def test_a_cancelled_job_is_retried_and_every_file_arrives(stage: Stage) -> None:

@@ -122,4 +122,4 @@ def test_bench_tells_what_was_reached_and_leaves_nothing(stage: Stage, cli: Cli)
     def gone() -> bool:
         return not any(path.name.startswith("fdist-bench-") for path in stage.fleet.data_dir(names[0]).iterdir())
 
-    wait_until(gone, 30, "the nodes to remove the bench's files")
+    wait_until(gone, 60, "the nodes to remove the bench's files")

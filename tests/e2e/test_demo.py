@@ -14,7 +14,7 @@ import pytest
 
 from fdist_site.local.processes import wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 PROJECT = Path(__file__).resolve().parents[2]
 needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc to look for processes")
 
@@ -78,7 +78,7 @@ def test_an_interrupted_demo_leaves_no_process(tmp_path: Path, number: signal.Si
     read_until(demo, "running")
     assert processes_of(tmp_path)
     demo.send_signal(number)
-    output, _ = demo.communicate(timeout=60)
+    output, _ = demo.communicate(timeout=200)
     assert demo.returncode == 130, output
     assert processes_of(tmp_path) == []
 
@@ -88,14 +88,14 @@ def test_a_killed_demo_leaves_no_process(tmp_path: Path) -> None:
     demo = start_demo(tmp_path, "--rate", "2mbit")
     read_until(demo, "running")
     demo.kill()
-    demo.communicate(timeout=60)
-    wait_until(nothing_left(tmp_path), 15, "the killed demo's processes to end")
+    demo.communicate(timeout=200)
+    wait_until(nothing_left(tmp_path), 60, "the killed demo's processes to end")
 
 
 @needs_proc
 def test_a_demo_that_cannot_start_says_why_and_leaves_no_process(tmp_path: Path) -> None:
     demo = start_demo(tmp_path, FDIST_REDIS_SERVER="/bin/false")
-    output, _ = demo.communicate(timeout=60)
+    output, _ = demo.communicate(timeout=200)
     assert demo.returncode == 1, output
     assert "the Redis server did not start" in output
     assert "Traceback" not in output
@@ -109,6 +109,6 @@ def test_a_demo_that_is_kept_serves_its_page_until_ctrl_c(tmp_path: Path) -> Non
     time.sleep(1)
     assert demo.poll() is None
     demo.send_signal(signal.SIGINT)
-    output, _ = demo.communicate(timeout=60)
+    output, _ = demo.communicate(timeout=200)
     assert demo.returncode == 0, output
     assert processes_of(tmp_path) == []

@@ -15,7 +15,7 @@ from fdist_site.local.processes import wait_until
 from tests.e2e.conftest import BUCKET, SHARD, SIZE, Stage
 from tests.postgresql import MISSING, is_installed, postgresql
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 IN_FLIGHT = 3 * 8 * SHARD  # what a node may be moving at a moment, in its slots, for three nodes
 
 

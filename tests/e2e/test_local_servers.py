@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 import redis as redis_py
 
+from fdist_site.local import processes
 from fdist_site.local.gcs_server import GcsServer
-from fdist_site.local.processes import LocalError, ProcessGroup
+from fdist_site.local.processes import LocalError, ProcessGroup, free_port
 
 
-def gone(pid: int, within: float = 5.0) -> bool:
+def gone(pid: int, within: float = 30.0) -> bool:
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
         try:
@@ -25,6 +26,21 @@ def gone(pid: int, within: float = 5.0) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+def test_a_free_port_is_none_that_a_connection_may_be_given() -> None:
+    """A client that tries again and again to reach a server on such a port reaches itself, sooner or later."""
+    first = processes._given_ports()
+    if first <= processes.LEAST_PORT:
+        pytest.skip("the system may give any port to a connection")
+    assert all(processes.LEAST_PORT <= free_port() < first for _ in range(100))
+
+
+def test_a_free_port_is_found_where_the_system_does_not_say_which_it_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "PORT_RANGE", tmp_path / "none")
+    assert free_port() > 0
 
 
 def test_the_redis_server_answers(redis: redis_py.Redis) -> None:

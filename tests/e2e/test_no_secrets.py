@@ -97,15 +97,15 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Talkative, 
         wrong_key = fleet.enrolment_key
         fleet.start_agent("q4")
         log = fleet.root / "logs" / "q4.log"
-        wait_until(lambda: "registration refused" in log.read_text(), 30, "the refusal")
+        wait_until(lambda: "registration refused" in log.read_text(), 60, "the refusal")
         fleet.enrolment_key = right
         events = connect(fleet.secured.url).xrange("{fdist:main}:events")
         fleet.secured.kill()
         fleet.start_agent("q5")
         for node in ("q1", "q5"):
             log = fleet.root / "logs" / f"{node}.log"
-            wait_until(lambda log=log: "does not answer" in log.read_text(), 30, "a complaint")  # type: ignore[misc]
-        wait_until(lambda: "reason=" in (fleet.root / "logs" / "coordinator.log").read_text(), 30, "another")
+            wait_until(lambda log=log: "does not answer" in log.read_text(), 60, "a complaint")  # type: ignore[misc]
+        wait_until(lambda: "reason=" in (fleet.root / "logs" / "coordinator.log").read_text(), 60, "another")
         ask("readyz")
         ask("api/v1/cell/")
         texts = {path.name: path.read_bytes() for path in (fleet.root / "logs").glob("*.log")}

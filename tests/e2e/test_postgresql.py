@@ -15,7 +15,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(not is_installed(), reason=MISSING),
 ]
 

@@ -243,7 +243,7 @@ def test_the_drill_of_a_stolen_worker(
     with pytest.raises(redis_py.RedisError):
         thief.hset("{fdist:main}:totals", "lies", 2)
     log = fleet.root / "logs" / "s1.log"
-    wait_until(lambda: "WRONGPASS" in log.read_text() or "invalid username" in log.read_text(), 30, "agents to be out")
+    wait_until(lambda: "WRONGPASS" in log.read_text() or "invalid username" in log.read_text(), 60, "agents to be out")
     operators.flushall()
     monkeypatch.setitem(PASSWORDS, AGENT, "another-password-of-agents")
     for node in NODES:

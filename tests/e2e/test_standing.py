@@ -12,7 +12,7 @@ from fdist_site.local.processes import wait_until
 from tests.e2e.conftest import Stage
 from tests.e2e.llama import BUCKET, SIZE, Llama
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_loss_of_redis_in_the_middle_of_a_version(llama: Llama) -> None:
     names = llama.stand(3)
     watched = llama.watch(names)
     llama.put("two")
-    wait_until(lambda: llama.row()["newest_version"] == 2, 30, "version 2 to start")
+    wait_until(lambda: llama.row()["newest_version"] == 2, 60, "version 2 to start")
     llama.fleet.redis.flushall()
     llama.wait_right(names, 2, "two")
     llama.fleet.redis.flushall()  # and once more, at rest
@@ -86,7 +86,7 @@ def test_a_coordinator_that_is_killed_before_the_switch_goes_on_where_it_was(lla
     names = llama.stand(2)
     watched = llama.watch(names)
     llama.put("two")
-    wait_until(lambda: llama.row()["newest_version"] == 2, 30, "version 2 to start")
+    wait_until(lambda: llama.row()["newest_version"] == 2, 60, "version 2 to start")
     llama.fleet.kill("coordinator")
     llama.fleet.stop(names[0])  # and an agent starts while nobody coordinates
     llama.start(names[0])

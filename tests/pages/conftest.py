@@ -24,7 +24,8 @@ from fdist_site.local.redis_server import RedisServer
 from tests.site_fixtures import KEY, Fleet
 from transfers.links import Links
 
-PATIENCE_MS = 20_000  # for what a busy machine shows late
+PATIENCE = 60.0  # seconds, for what a busy machine shows late
+PATIENCE_MS = 1000 * PATIENCE
 PROJECT = Path(__file__).resolve().parents[2]
 # Not the reaper: the nodes of these tests send no heartbeats, and it would declare them dead.
 PARTS = ["--part", "recorder", "--part", "planner", "--part", "sampler", "--part", "standing"]
@@ -65,11 +66,12 @@ class Site:
 
     def state(self, job: str) -> str:
         headers = {"Authorization": f"Token {self.token}"}
-        return str(self.session.get(f"{self.url}/api/v1/jobs/{job}/", headers=headers, timeout=10).json()["state"])
+        answer = self.session.get(f"{self.url}/api/v1/jobs/{job}/", headers=headers, timeout=PATIENCE)
+        return str(answer.json()["state"])
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         headers = {"Authorization": f"Token {self.token}"}
-        answer = self.session.post(f"{self.url}/api/v1/{path}", json=body, headers=headers, timeout=30)
+        answer = self.session.post(f"{self.url}/api/v1/{path}", json=body, headers=headers, timeout=PATIENCE)
         assert answer.ok, answer.text
         found: dict[str, Any] = answer.json()
         return found
@@ -104,7 +106,7 @@ def site(local_processes: ProcessGroup, gcs: GcsServer, tmp_path_factory: pytest
     gcs.put("pages", "llama/model-00001.safetensors", bytes(40_000_000))
     gcs.put("pages", "llama/config.json", b"{}" * 500)
     url = f"http://127.0.0.1:{port}"
-    wait_until(lambda: _answers(url), 60, "the web server")
+    wait_until(lambda: _answers(url), 2 * PATIENCE, "the web server")
     links = Links(redis.url, redis.broker_url, "main")
     return Site(url, token, links, Fleet(links))
 
@@ -126,7 +128,8 @@ def browser() -> Iterator[Any]:
 
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        arguments = ["--no-sandbox", "--disable-gpu"]
+        found = playwright.chromium.launch(executable_path=program, args=arguments, timeout=2 * PATIENCE_MS)
         yield found
         found.close()
 
@@ -134,13 +137,20 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def page(browser: Any, site: Site) -> Iterator[Any]:
     """A fresh browser window at laptop width; the test fails if the page's console shows an error."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=site.url)
+    context = window(browser, site.url)
     found = context.new_page()
     problems: list[str] = []
     watch_problems(found, problems)
     yield found
     context.close()
     assert not problems
+
+
+def window(browser: Any, url: str, width: int = 1280, height: int = 900, **options: Any) -> Any:
+    """A context that waits with patience for whatever it is to find."""
+    context = browser.new_context(viewport={"width": width, "height": height}, base_url=url, **options)
+    context.set_default_timeout(PATIENCE_MS)
+    return context
 
 
 def watch_problems(page: Any, problems: list[str]) -> None:

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from tests.pages.conftest import Site, log_in
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 
 def test_the_documentation_lists_every_operation_and_tries_one_as_who_is_logged_in(page: Any, site: Site) -> None:

@@ -11,10 +11,14 @@ import pytest
 from playwright.sync_api import expect
 
 from fdist_site.local.fleet import USER, LocalFleet, NodeOptions
-from tests.pages.conftest import Site, log_in, watch_problems
+from fdist_site.local.processes import wait_until
+from nodes import inventory
+from tests.pages.conftest import PATIENCE, Site, log_in, watch_problems, window
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 SLOW = NodeOptions(rate="20mbit", gcs_rate="20mbit", heartbeat_seconds=0.3)
+CRAWL = 1000  # bit/s: a job does not end before the test has looked at it
+NODES = ("real-01", "real-02")
 SIZE = 24_000_000
 MODEL = bytes(range(256)) * (SIZE // 256)
 
@@ -24,7 +28,7 @@ def fleet(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lo
     """A whole installation with two agents, and a payload that takes them some seconds."""
     with LocalFleet(tmp_path_factory.mktemp("fleet"), options=SLOW) as found:
         found.start()
-        found.start_agents("real-01", "real-02")
+        found.start_agents(*NODES)
         found.gcs.bucket("models")
         found.gcs.put("models", "llama/model-00001.safetensors", MODEL)
         found.gcs.put("models", "llama/config.json", b"{}" * 500)
@@ -32,10 +36,23 @@ def fleet(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lo
         yield found
 
 
+def read_at(fleet: LocalFleet, rate: int | None) -> None:
+    """Cap what the nodes read from the bucket, in bit/s; with None at their own setting again. Returns when they do."""
+    for name in NODES:
+        fleet.scheduler.order(name, {"op": "caps", "gcs_rate": rate})
+    caps = {} if rate is None else {"gcs_rate": rate}
+
+    def told() -> bool:
+        found = [inventory.read(fleet.redis, fleet.cell, name) for name in NODES]
+        return all(each is not None and each.caps == caps for each in found)
+
+    wait_until(told, PATIENCE, f"the nodes to read at {rate or 'their own rate'}")
+
+
 @pytest.fixture
 def real(browser: Any, fleet: LocalFleet) -> Iterator[Any]:
     """A window on that installation, logged in."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=fleet.web_url)
+    context = window(browser, fleet.web_url)
     page = context.new_page()
     problems: list[str] = []
     watch_problems(page, problems)
@@ -65,12 +82,14 @@ def test_a_job_is_submitted_by_keys_alone_and_seen_to_complete(real: Any, fleet:
     expect(real.locator("#plan")).to_contain_text("pipeline")
     real.keyboard.press("Tab")
     real.keyboard.type("by keys")
+    read_at(fleet, CRAWL)
     real.keyboard.press("Enter")
     real.wait_for_url(re.compile("/jobs/[0-9a-f-]{36}/"))
     expect(real.locator("#state")).to_have_text("running")
-    expect(real.locator("#part")).not_to_have_text("0.0 %", timeout=30_000)
-    expect(real.locator("#limit-of")).to_contain_text("of", timeout=30_000)
-    expect(real.locator("#state")).to_have_text("complete", timeout=60_000)
+    read_at(fleet, None)
+    expect(real.locator("#part")).not_to_have_text("0.0 %")
+    expect(real.locator("#limit-of")).to_contain_text("of")
+    expect(real.locator("#state")).to_have_text("complete")
     expect(real.locator("#events")).to_contain_text("done on")
     for name in ("real-01", "real-02"):
         placed: Path = fleet.data_dir(name) / "llama" / "model-00001.safetensors"
@@ -83,11 +102,13 @@ def test_another_job_is_cancelled_while_it_runs(real: Any, fleet: LocalFleet) ->
     real.fill("#id_name", "to be cancelled")
     real.fill("#id_destination", "elsewhere")
     real.get_by_label("Pipeline").check()
+    read_at(fleet, CRAWL)
     real.get_by_role("button", name="Start the job").click()
     expect(real.locator("#state")).to_have_text("running")
     real.on("dialog", lambda dialog: dialog.accept())
     real.get_by_role("button", name="Cancel").click()
     expect(real.locator("#state")).to_have_text("cancelled")
+    read_at(fleet, None)
     real.goto("/jobs/?state=cancelled")
     expect(real.locator(".jobs tbody tr").first).to_contain_text("to be cancelled")
 
@@ -111,12 +132,13 @@ def test_what_is_wrong_stands_beside_its_field_before_and_after_sending(page: An
 
 def test_a_path_that_was_typed_before_the_scripts_came_is_completed(page: Any, site: Site) -> None:
     log_in(page)
-    held: list[Any] = []
-    page.route(re.compile(r"newjob.*\.js"), lambda route: held.append(route))
+    held: list[Any] | None = []
+    page.route(re.compile(r"newjob.*\.js"), lambda route: route.continue_() if held is None else held.append(route))
     page.goto("/jobs/new/", wait_until="commit")
     page.locator("#id_source").press_sequentially("gs://pages/lla")
     expect(page.locator("#paths li")).to_have_count(0)
-    for route in held:
+    came, held = held, None  # one that is asked for from now on goes through
+    for route in came:
         route.continue_()
     expect(page.get_by_role("option", name="gs://pages/llama/")).to_be_visible()
 

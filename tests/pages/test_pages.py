@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.pages.conftest import Site, address, log_in, watch_problems
+from fdist_site.local.processes import wait_until
+from tests.pages.conftest import PATIENCE, Site, address, log_in, watch_problems, window
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 
 def test_people_log_in_and_out(page: Any, site: Site) -> None:
@@ -33,12 +34,12 @@ def test_a_job_is_seen_to_fill_up_and_complete(page: Any, site: Site) -> None:
     site.fleet.announce(job)
     site.fleet.move(job, turns=5)
     expect(page.locator("#part")).not_to_have_text("0.0 %")
-    assert painted(page) > 0.1, "the map shows what is held"
+    wait_until(lambda: painted(page) > 0.1, PATIENCE, "the map to show what is held")
     site.fleet.move(job)
-    expect(page.locator("#state")).to_have_text("complete", timeout=15_000)
+    expect(page.locator("#state")).to_have_text("complete")
     expect(page.locator("#part")).to_have_text("100.0 %")
     expect(page.locator("#done")).to_have_text("3")
-    assert painted(page) > 0.99
+    wait_until(lambda: painted(page) > 0.99, PATIENCE, "the map to show that all is held")
     page.reload()
     expect(page.locator("#state")).to_have_text("complete")
     expect(page.locator("#done")).to_have_text("3")
@@ -98,7 +99,7 @@ def test_the_page_fits_a_phone(browser: Any, site: Site) -> None:
     job = site.submit(
         name="a job with a name that is so long that it has to wrap on a phone", nodes={"names": ["gpu-01"]}
     )
-    context = browser.new_context(viewport={"width": 375, "height": 800}, base_url=site.url, color_scheme="dark")
+    context = window(browser, site.url, 375, 800, color_scheme="dark")
     page = context.new_page()
     problems: list[str] = []
     watch_problems(page, problems)

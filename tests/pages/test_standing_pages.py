@@ -14,9 +14,9 @@ from fdist_site.local.gcs_server import GcsServer
 from fdist_site.local.processes import wait_until
 from nodes import inventory
 from nodes.inventory import Inventory, Kept, Linked
-from tests.pages.conftest import Site, log_in
+from tests.pages.conftest import PATIENCE, Site, log_in, window
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 _numbers = itertools.count(1)
 NODES = ("stand-01", "stand-02")
 
@@ -40,31 +40,31 @@ class Stood:
 
     def row(self) -> dict[str, Any]:
         headers = {"Authorization": f"Token {self.site.token}"}
-        answer = self.site.session.get(f"{self.site.url}/api/v1/standing/{self.name}/", headers=headers, timeout=10)
-        found: dict[str, Any] = answer.json()
+        url = f"{self.site.url}/api/v1/standing/{self.name}/"
+        found: dict[str, Any] = self.site.session.get(url, headers=headers, timeout=PATIENCE).json()
         return found
 
     def wait(self, **fields: Any) -> None:
-        wait_until(lambda: fields.items() <= self.row().items(), 60, f"{fields}")
+        wait_until(lambda: fields.items() <= self.row().items(), PATIENCE, f"{fields}")
 
     def end(self, name: str = "") -> None:
         headers = {"Authorization": f"Token {self.site.token}"}
         url = f"{self.site.url}/api/v1/standing/{name or self.name}/?copies=purge"
-        self.site.session.delete(url, headers=headers, timeout=10)
+        self.site.session.delete(url, headers=headers, timeout=PATIENCE)
 
     def deliver(self, number: int) -> str:
         """Moves a version to all nodes; gives its job."""
         self.wait(newest_version=number)
         headers = {"Authorization": f"Token {self.site.token}"}
         versions = self.site.session.get(
-            f"{self.site.url}/api/v1/standing/{self.name}/versions/", headers=headers, timeout=10
+            f"{self.site.url}/api/v1/standing/{self.name}/versions/", headers=headers, timeout=PATIENCE
         ).json()["results"]
         job = str(versions[0]["job"]).replace("-", "")
 
         def published() -> bool:
             return {row.node for row in self.site.links.scheduler.job_nodes(job)} == set(NODES)
 
-        wait_until(published, 60, "the version's job")
+        wait_until(published, PATIENCE, "the version's job")
         fleet = self.site.fleet
 
         def moved() -> bool:
@@ -76,7 +76,7 @@ class Stood:
             return bool(self.row()["current_version"] == number)
 
         self.holds[job] = Kept(100, pinned=True, whole=True)
-        wait_until(moved, 60, f"version {number} to be in use")
+        wait_until(moved, PATIENCE, f"version {number} to be in use")
         return job
 
     def use(self, job: str, *names: str) -> None:
@@ -225,7 +225,7 @@ def test_it_is_rolled_back_by_its_buttons(page: Any, stood: Stood) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_is_wider_than_a_phone(browser: Any, site: Site, stood: Stood, scheme: str) -> None:
     stood.use(stood.deliver(1), "stand-01")
-    context = browser.new_context(viewport={"width": 375, "height": 800}, base_url=site.url, color_scheme=scheme)
+    context = window(browser, site.url, 375, 800, color_scheme=scheme)
     page = context.new_page()
     log_in(page)
     for address in ("/standing/", f"/standing/{stood.name}/", f"/standing/{stood.name}/change/", "/"):

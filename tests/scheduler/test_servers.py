@@ -45,7 +45,7 @@ def test_in_a_cluster_a_cell_needs_one_slot_only(group: ProcessGroup, tmp_path: 
     client = server.client()
     slot = client.execute_command("CLUSTER KEYSLOT", "{fdist:main}:nodes")
     client.execute_command("CLUSTER ADDSLOTS", slot)
-    wait_until(lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok", 15, "the cluster is up")
+    wait_until(lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok", 60, "the cluster is up")
     with pytest.raises(redis_py.ResponseError, match="not served"):
         client.set("elsewhere", 1)
     play(Cell(client))

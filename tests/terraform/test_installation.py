@@ -26,7 +26,7 @@ from tests.terraform.machine import VERSION
 from transfers.client import Fdist
 from transfers.scheduler import Scheduler
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 RELAY = f"""#!{sys.executable}
 import os, pathlib, re, socket, sys, threading
@@ -214,7 +214,7 @@ def test_an_upgrade_drains_a_node_before_it_is_touched(
     installation, _ = running
     quick = Patience(idle=20, back=60, pause=0.1)
     with Fdist(installation.url, installation.manage("token", "admin"), patience=30) as client:
-        wait_until(lambda: client.node("fdist-worker-x1").state == "live", 30, "the record to have the worker")
+        wait_until(lambda: client.node("fdist-worker-x1").state == "live", 60, "the record to have the worker")
         assert client.node("fdist-worker-x1").version == package.name.removeprefix("fdist-").removesuffix(".tar.gz")
 
         stuck = Restarted(running, client, works=False)

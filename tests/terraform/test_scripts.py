@@ -160,7 +160,7 @@ def test_a_spot_machine_leaves_when_its_notice_comes(cloud: Cloud, tmp_path: Pat
     watching = subprocess.Popen(
         ["bash", SCRIPTS / "leave.sh", "watch"], env=machine.environment, stderr=subprocess.PIPE, text=True
     )
-    wait_until(lambda: cloud.waiting > 0, 20, "the script to wait for the notice")
+    wait_until(lambda: cloud.waiting > 0, 60, "the script to wait for the notice")
     assert machine.calls == [] and watching.poll() is None
     cloud.set("instance/preempted", "TRUE")
     _, said = watching.communicate(timeout=30)
@@ -208,7 +208,7 @@ def test_a_redis_of_ones_own_is_reached_by_tls_with_a_users_password_alone(cloud
             except redis_py.ConnectionError:
                 return False
 
-        wait_until(answers, 20, "Redis to answer")
+        wait_until(answers, 60, "Redis to answer")
         assert nudge(make_app(conf.broker_url({"REDIS_URL": f"{address}/0?{options}"})), "ab" * 16, ["gpu-01"]) == 1
         assert connect(f"{address}/0?{options}").config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
         users = {
@@ -245,7 +245,7 @@ def test_a_worker_that_is_told_another_package_starts_up_again(cloud: Cloud, tmp
     (tmp_path / "opt/fdist").symlink_to(tmp_path / "opt/fdist-0.1.0-aaaaaaaaaaaa")
     cloud.set("instance/attributes/fdist-package", "packages/fdist-0.1.0-aaaaaaaaaaaa.tar.gz")
     watching = subprocess.Popen(["bash", SCRIPTS / "update.sh"], env=machine.environment, stderr=subprocess.PIPE)
-    wait_until(lambda: cloud.waiting > 0, 20, "the script to wait for another name")
+    wait_until(lambda: cloud.waiting > 0, 60, "the script to wait for another name")
     assert machine.calls == [] and watching.poll() is None
     cloud.set("instance/attributes/fdist-package", "packages/fdist-0.2.0-bbbbbbbbbbbb.tar.gz")
     watching.communicate(timeout=30)
