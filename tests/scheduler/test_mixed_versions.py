@@ -9,6 +9,7 @@ import redis as redis_py
 
 from tests.scheduler.cell import JOB, Cell
 from transfers.scheduler import Scheduler, scripts
+from transfers.scheduler.decisions import Granted
 
 BEFORE = "0123456789ab"
 
@@ -50,6 +51,7 @@ class Mixed(Cell):
 
     def next(self, node: str, *arguments: Any, **options: Any) -> Any:
         self.scheduler = self.of(node)
+        self.now += 1
         try:
             return super().next(node, *arguments, **options)
         finally:
@@ -66,6 +68,10 @@ def test_a_job_of_old_and_new_nodes_is_moved_once_and_completes(redis: redis_py.
     assert cell.run(*names) == 48
     view = cell.new.job(JOB)
     assert view is not None and view.state == "complete" and view.bytes_gcs == 120
+    for each in (cell.old, cell.new, cell.old):
+        each.reap()  # writes what each has kept of the log
+    grants = [line.lease for line in cell.new.decisions(JOB) if isinstance(line, Granted)]
+    assert len(grants) == len(set(grants)) == 48
     assert all(name.encode() in repr(redis.function_list()).encode() for name in (BEFORE, scripts.version()))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import redis
 
@@ -26,6 +26,7 @@ class Member:
 
     spec: NodeSpec
     epoch: int = 0
+    address: str = ""
     on: bool = False
     parked: bool = False
     disk: dict[str, dict[int, int]] = field(default_factory=dict)
@@ -42,18 +43,18 @@ class Member:
 class SmallFleet:
     """Calls and bookkeeping. Every method is one thing that can happen."""
 
-    def __init__(self, client: redis.Redis, seed: int = 0) -> None:
-        client.flushdb()
+    def __init__(self, client: redis.Redis, seed: int = 0, cell: str = "main") -> None:
         self.now = 1_800_000_000_000
         self.client = client
-        self.scheduler = Scheduler(client, clock=lambda: self.now, random=random.Random(seed))
+        self.scheduler = Scheduler(client, cell, clock=lambda: self.now, random=random.Random(seed))
+        self.cell = cell
         self.members: dict[str, Member] = {}
         self.jobs: dict[str, SimJob] = {}
         self.enrolled: dict[str, set[str]] = {}
         self.cancelled: set[str] = set()
         self.last: tuple[Member, tuple, NextReply] | None = None
         self.lease_ids: set[str] = set()
-        self.requests = 0
+        self.requests = self.starts = 0
         self.seed_keys()
 
     def seed_keys(self) -> None:
@@ -65,8 +66,10 @@ class SmallFleet:
         return self.members.setdefault(spec.name, Member(spec))
 
     def register(self, member: Member) -> None:
-        """A start of the node: whatever it was doing is over, its disk stays."""
-        registration = self.scheduler.register(member.spec.info(), KEY)
+        """A start of the node, at another address: whatever it was doing is over, its disk stays."""
+        self.starts += 1
+        member.address = f"{member.name}.{self.cell}:{self.starts}"
+        registration = self.scheduler.register(replace(member.spec.info(), address=member.address), KEY)
         assert registration.epoch > member.epoch, "each start has a higher epoch"
         member.epoch, member.on, member.parked = registration.epoch, True, False
         member.leases.clear()
@@ -206,6 +209,7 @@ class SmallFleet:
             if a.source != GCS:
                 assert a.source != member.name, f"{what}: from itself"
                 source = self.members[a.source]
+                assert a.address == source.address, f"{what}: it is not at {a.address} any more"
                 assert a.cut_through or a.shard in source.disk.get(a.job, {}), f"{what}: the source lacks it"
             member.leases[a.lease] = a
 
@@ -222,6 +226,16 @@ class SmallFleet:
                 m.name: sum(1 << shard for shard in m.disk.get(job, {})) for m in self.members.values() if m.on
             }
         invariants.check(self.scheduler, list(self.jobs), truth)
+
+    def work(self, member: Member) -> None:
+        """What a node does: tell what it has, take what came meanwhile, end what is under way and ask for more."""
+        for job, names in self.enrolled.items():
+            if member.name in names and job not in self.cancelled and job not in member.announced:
+                self.announce(member, job)
+        self.pop(member)
+        room = member.spec.download_slots + member.spec.gcs_slots
+        self.ask(member, {lease: "ok" for lease in list(member.leases)}, room)
+        self.report_finished(member)
 
     # --- the end
 
@@ -242,14 +256,8 @@ class SmallFleet:
             if not member.on:
                 continue
             self.heartbeat(member, moving=True)
-            for job, names in self.enrolled.items():
-                if member.name in names and job not in self.cancelled and job not in member.announced:
-                    self.announce(member, job)
-            self.pop(member)
-            room = member.spec.download_slots + member.spec.gcs_slots
-            self.ask(member, {lease: "ok" for lease in list(member.leases)}, room)
+            self.work(member)
             self.check()
-            self.report_finished(member)
         return not self.unfinished()
 
     def report_finished(self, member: Member) -> None:

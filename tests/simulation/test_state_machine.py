@@ -35,7 +35,9 @@ class SchedulerMachine(RuleBasedStateMachine):
         seed=st.integers(0, 1 << 16),
     )
     def begin(self, slots: int, topology: str, shards: int, gcs_slots: int, zones: bool, seed: int) -> None:
+        self.client.flushdb()
         self.fleet = SmallFleet(self.client, seed)
+        self.neighbour = SmallFleet(self.client, seed, cell="neighbour")
         for name in NAMES:
             zone = "ab"[NAMES.index(name) % 2]
             self.fleet.add(NodeSpec(name, upload_slots=slots, download_slots=slots, gcs_slots=1, zone=zone))
@@ -43,6 +45,9 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.fleet.register(self.fleet.members[name])
         own_zone = zones and topology == "mesh"
         self.fleet.create(shards, NAMES[:4], topology=topology, gcs_slots=gcs_slots, own_zone=own_zone)
+        for name in NAMES[:2]:
+            self.neighbour.register(self.neighbour.add(NodeSpec(name)))
+        self.neighbour.create(40, NAMES[:2])
 
     def pick(self, data: st.DataObject, on: bool = True) -> Member:
         return data.draw(st.sampled_from([m for m in self.fleet.members.values() if m.on or not on]))
@@ -68,6 +73,14 @@ class SchedulerMachine(RuleBasedStateMachine):
             outcomes = {lease: outcome for lease, outcome in told.items() if outcome != "nothing"}
             self.fleet.ask(member, outcomes, data.draw(st.integers(0, 4)))
             self.fleet.report_finished(member)
+
+    @rule(name=st.sampled_from(NAMES[:2]))
+    def another_cell_works(self, name: str) -> None:
+        """On the same server, with nodes and a job of the same names."""
+        self.neighbour.now = self.fleet.now
+        self.neighbour.heartbeat(self.neighbour.members[name], moving=True)
+        self.neighbour.work(self.neighbour.members[name])
+        self.neighbour.check()
 
     @rule()
     def repeat(self) -> None:

@@ -23,18 +23,38 @@ local at_forget = {} -- what they write of what was remembered when it is rememb
 
 local CELLS_REMEMBERED = 8
 local memory, cells, calls = {}, 0, 0 -- prefix -> M; how many; calls since the library was loaded
+local thousands = '0.' -- the calls' thousands as text: a mark has to be made in each call, and is never given twice
+
+-- What a memory has still to write (lib/tally.lua, lib/log.lua), and nothing else of it.
+local function unwritten(of)
+  local rest = { jobs = {}, tallied = {}, mark = of.mark, now = of.now, whole = of.whole or of.stamp }
+  for id, j in pairs(of.jobs) do
+    if j.tally or #j.lines > 0 then
+      local kept = { key = j.key, state = j.state, lines = j.lines, tally = j.tally }
+      rest.jobs[id] = kept
+      rest.tallied[#rest.tallied + 1] = j.tally and kept
+    end
+  end
+  return next(rest.jobs) and rest or nil
+end
 
 -- Start anew. What an earlier memory has still to write is written if Redis went on from there (its last mark, `stamp`, is
 -- of that memory's last call, of a later one, or gone), and not if it went back to before.
 local function forget_cell(stamp)
   local earlier = memory[P]
-  if cells >= CELLS_REMEMBERED then
-    memory, cells = {}, 0
+  if not (earlier and earlier.nodes) then
+    if cells >= CELLS_REMEMBERED then
+      for prefix, of in pairs(memory) do
+        memory[prefix] = unwritten(of)
+      end
+      cells = 0
+    end
+    cells = cells + 1
   end
-  cells = cells + (memory[P] and 0 or 1)
   M = { nodes = setmetatable({}, lazily), jobs = {}, indexes = {}, lists = {}, tallied = {}, lag = 0 }
   memory[P] = M
   if earlier and (not stamp or stamp == earlier.mark or tonumber(stamp:match('^%d+')) > earlier.now) then
+    earlier.whole = earlier.whole or earlier.stamp -- its last call came to its end
     for _, act in ipairs(at_forget) do
       act(earlier)
     end
@@ -52,17 +72,26 @@ local function text_of(n)
   return text
 end
 
--- NOW + ms as text. The digits before the last three are made once a second, where ms is of whole seconds.
+-- NOW + ms as text. Where both are whole, the digits before the last three are made once a second, and the last three once.
 local later
 do
   local second, more, head
+  local threes = {}
   function later(ms)
-    local now = NOW - NOW % 1000
-    if second ~= now or more ~= ms then
-      second, more = now, ms
-      head = ms % 1000 == 0 and NOW >= 1000 and NOW % 1 == 0 and tostring((now + ms) / 1000)
+    local rest = NOW % 1000
+    if ms % 1000 ~= 0 or rest % 1 ~= 0 or NOW < 1000 then
+      return tostring(NOW + ms)
     end
-    return head and head .. NOW_TEXT:sub(-3) or tostring(NOW + ms)
+    if second ~= NOW - rest or more ~= ms then
+      second, more = NOW - rest, ms
+      head = tostring((second + ms) / 1000)
+    end
+    local three = threes[rest]
+    if not three then
+      three = string.format('%03d', rest)
+      threes[rest] = three
+    end
+    return head .. three
   end
 end
 
@@ -116,7 +145,11 @@ local function begin(keys, args)
   NOW, NOW_TEXT = args[1] + 0, args[1] -- a sum reads a number in half the time that tonumber takes
   math.randomseed(args[2] + 0)
   calls = calls + 1
-  local mark = args[1] .. '.' .. args[2] .. '.' .. text_of(calls % 1000)
+  local last = calls % 1000
+  if last == 0 then
+    thousands = tostring(calls / 1000) .. '.'
+  end
+  local mark = args[1] .. '.' .. args[2] .. '.' .. thousands .. text_of(last)
   local before = call('SET', STAMP, mark, 'GET')
   M = memory[P]
   if not M or not before or M.stamp ~= before then

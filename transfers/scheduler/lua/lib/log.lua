@@ -20,6 +20,14 @@ local function write_log(j)
   j.lines = {}
 end
 
+at_forget[#at_forget + 1] = function(of)
+  for _, j in pairs(of.whole and of.jobs or {}) do
+    if #j.lines > 0 and call('HEXISTS', j.key, 'state') == 1 then
+      write_log(j)
+    end
+  end
+end
+
 local function log_line(j, line)
   local lines = j.lines
   lines[#lines + 1] = line

@@ -18,7 +18,7 @@ local NODE = { __index = USUAL }
 
 -- A transfer: id ("<number>.<receiver's index>"), job, shard, dst, src ('' is the bucket); as text for all that is written
 -- of it: text (the shard), started, expires. Where they are not usual also: bytes that came so far, how, and ending: its
--- receiver said that it is nearly over, which freed both slots.
+-- receiver said that it is nearly over, which freed both slots. judged: learnt from before its end (lib/rates.lua), not written.
 local LEASE = { __index = { bytes = 0, how = '' } }
 
 local function pack_lease(l)
