@@ -45,10 +45,10 @@ def ratio(result: Figures) -> str:
     return f"{result.ratio:.3f}" if result.sound else "not sound" if result.broken else "not in time"
 
 
-def goals(server: RedisServer, scale: float, seed: int) -> None:
+def goals(server: RedisServer, scale: float, seed: int, scenarios: list[str]) -> None:
     print("| scenario | nodes | shards | last / bound | goal | bucket bytes / payload | attempts / assignment |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
-    for name in GOALS:
+    for name in [name for name in GOALS if name in scenarios]:
         _, r = play(server, make(name, seed, 1.0 if name in SMALL else scale), seed)
         goal = f"{r.goal:.2f}" if r.goal else ""
         print(
@@ -58,10 +58,10 @@ def goals(server: RedisServer, scale: float, seed: int) -> None:
         )
 
 
-def policies(server: RedisServer, scale: float, seed: int) -> None:
+def policies(server: RedisServer, scale: float, seed: int, scenarios: list[str]) -> None:
     print(f"| last / bound | {' | '.join(POLICIES)} |")
     print("| --- |" + " ---: |" * len(POLICIES))
-    for name in COMPARED:
+    for name in [name for name in COMPARED if name in scenarios]:
         scenario = make(name, seed, min(scale, 0.1) if name == "even" else 1.0)
         row = [ratio(play(server, with_policy(scenario, policy), seed)[1]) for policy in POLICIES]
         print(f"| {name} | {' | '.join(row)} |", flush=True)
@@ -71,12 +71,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.scheduling", description=__doc__)
     parser.add_argument("--scale", type=float, default=0.2, help="share of the fleets of 1,000 nodes")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--scenarios", nargs="+", choices=GOALS, default=GOALS, metavar="NAME", help="only these")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fdist-bench-") as folder, ProcessGroup(Path(folder) / "logs") as group:
         server = RedisServer(group, Path(folder) / "redis").start()
-        goals(server, args.scale, args.seed)
+        goals(server, args.scale, args.seed, args.scenarios)
         print()
-        policies(server, args.scale, args.seed)
+        policies(server, args.scale, args.seed, args.scenarios)
 
 
 if __name__ == "__main__":

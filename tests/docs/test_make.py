@@ -1,17 +1,21 @@
-"""What the documents tell developers to run and no other test does: two targets of make, and quick benchmarks."""
+"""What the documents tell developers to run and no other test does: two targets of make, and benchmarks."""
 
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.bench.fleet.namespaces import why_not
 from tests.unit.test_docs import PROJECT
 
 pytestmark = pytest.mark.e2e
+
+needs_a_browser = pytest.mark.skipif(not shutil.which("chromium"), reason="needs a browser (Debian: chromium)")
 
 
 @pytest.fixture
@@ -44,12 +48,28 @@ def test_make_format_lays_out_and_make_clean_removes_what_was_made(copy: Path) -
     ("command", "printed"),
     [
         ("make bench-tls ARGS='--size 8MB --repeat 1'", "TLS"),
+        ("make bench-pages ARGS='--nodes 20 --jobs 3 --transfers 2000 --times 1'", "addresses with a p95 over"),
+        ("make bench-recorder ARGS='--nodes 10 --shards 500'", "completed shards a second"),
+        ("make scheduling ARGS='--scale 0.02 --scenarios even'", "| even | 20 | 20 |"),
+        pytest.param("make bench-map ARGS='--nodes 20 --shards 40 --seconds 1'", "frames: p50", marks=needs_a_browser),
         ("{python} -m tests.bench.intake --dir {folder} --seconds 0.2", "GB"),
         ("{python} -m tests.bench.verify --gb 0.01 --runs 1 --dir {folder}", "sha256sum"),
     ],
 )
 def test_a_benchmark_with_little_to_do_prints_its_table(command: str, printed: str, tmp_path: Path) -> None:
-    line = command.format(python=sys.executable, folder=tmp_path)
-    done = subprocess.run(shlex.split(line), cwd=PROJECT, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 0, done.stderr
-    assert printed in done.stdout
+    assert printed in table(command.format(python=sys.executable, folder=tmp_path))
+
+
+@pytest.mark.root
+def test_the_fleets_benchmark_with_little_to_do_prints_its_table() -> None:
+    if reason := why_not():
+        pytest.skip(reason)
+    printed = table("make bench-fleet ARGS='even8 --size 8 --rate 400mbit --methods mesh pipeline'")
+    assert "fdist mesh" in printed and "fdist pipeline" in printed
+
+
+def table(command: str) -> str:
+    """What a benchmark prints."""
+    done = subprocess.run(shlex.split(command), cwd=PROJECT, capture_output=True, text=True, timeout=250)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
