@@ -75,16 +75,19 @@ end
 -- NOW + ms as text. Where both are whole, the digits before the last three are made once a second, and the last three once.
 local later
 do
-  local second, more, head
-  local threes = {}
+  local second, heads, threes = nil, {}, {}
   function later(ms)
     local rest = NOW % 1000
     if ms % 1000 ~= 0 or rest % 1 ~= 0 or NOW < 1000 then
       return tostring(NOW + ms)
     end
-    if second ~= NOW - rest or more ~= ms then
-      second, more = NOW - rest, ms
+    if second ~= NOW - rest then
+      second, heads = NOW - rest, {}
+    end
+    local head = heads[ms]
+    if not head then
       head = tostring((second + ms) / 1000)
+      heads[ms] = head
     end
     local three = threes[rest]
     if not three then

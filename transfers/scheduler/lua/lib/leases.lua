@@ -59,6 +59,15 @@ local function take_slots(j, l)
   count_for_job(j, l.dst, l.src, 1)
 end
 
+local function take_out(list, value)
+  for k = 1, #list do
+    if list[k] == value then
+      table.remove(list, k)
+      return
+    end
+  end
+end
+
 local function free_slots(j, l)
   local dst = N[l.dst]
   if l.src == '' then
@@ -68,14 +77,8 @@ local function free_slots(j, l)
   end
   dst.down = dst.down - 1
   local src = N[l.src]
-  local serves = src.serves
-  for k = 1, #serves do
-    if serves[k] == l.id then
-      table.remove(serves, k)
-      break
-    end
-  end
-  change(src, 'serves', serves)
+  take_out(src.serves, l.id)
+  change(src, 'serves', src.serves)
   set_uploader(l.src)
   count_for_job(j, l.dst, l.src, -1)
 end
@@ -177,14 +180,8 @@ end
 function release(l, brought)
   local j = load_job(l.job)
   local dst = N[l.dst]
-  local takes = dst.takes
-  for k = 1, #takes do
-    if takes[k] == l then
-      table.remove(takes, k)
-      break
-    end
-  end
-  change(dst, 'takes', takes)
+  take_out(dst.takes, l)
+  change(dst, 'takes', dst.takes)
   if not l.ending then
     free_slots(j, l)
   end

@@ -31,19 +31,9 @@ function pads(key)
   return table.concat(inner), table.concat(outer)
 end
 
--- When a ticket made now ends, as text. The same for all of one second.
-local made_in, ends
-local function ticket_end()
-  local second = NOW - NOW % 1000
-  if made_in ~= second then
-    made_in, ends = second, tostring(second + TICKET_MS)
-  end
-  return ends
-end
-
 -- A ticket for the node called dst to read shard s (as text) of the job from node src.
 function ticket(src, job_id, s, dst)
-  local expires = ticket_end()
+  local expires = later(TICKET_MS)
   local inner = redis.sha1hex(src.ipad .. job_id .. '|' .. s .. '|' .. dst .. '|' .. expires)
   return expires .. '.' .. redis.sha1hex(src.opad .. unhex(inner))
 end
