@@ -11,15 +11,18 @@ import threading
 from collections.abc import Callable
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from urllib.parse import parse_qsl
+
+from tests.served import Served
 
 PROJECT_ID = "example-project"
 TOKEN = "ya29.of-this-machine"
 
 
-class Cloud:
+class Cloud(Served):
     """Use as a context manager. metadata: by path below computeMetadata/v1. objects: by "bucket/name"."""
+
+    server: ThreadingHTTPServer
 
     def __init__(self) -> None:
         self.metadata: dict[str, str] = {"project/project-id": PROJECT_ID}
@@ -54,16 +57,6 @@ class Cloud:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
-
-    def __enter__(self) -> Cloud:
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.server.shutdown()
-        self.server.server_close()
 
     @property
     def environment(self) -> dict[str, str]:

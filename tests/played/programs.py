@@ -10,15 +10,30 @@ from __future__ import annotations
 import json
 import socketserver
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
+from tests.served import Served
+
+# Of a program: carries what comes to a port to another one, for ever.
+CARRY = """
+def carry(port, to):
+    server = socket.create_server(("127.0.0.1", port))
+    def pump(source, sink):
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+    while True:
+        client, _ = server.accept()
+        there = socket.create_connection(("127.0.0.1", to))
+        for ends in ((client, there), (there, client)):
+            threading.Thread(target=pump, args=ends, daemon=True).start()
+"""
 PROGRAM = """#!{python} -SE
 import json, os, socket, sys, threading
+{carry}
 wire = socket.create_connection(("127.0.0.1", {port})).makefile("rw")
 def ask(**said):
     print(json.dumps(said), file=wire, flush=True)
@@ -36,17 +51,7 @@ while True:
 if answer["run"]:
     os.execvpe(answer["run"][0], answer["run"], {{**os.environ, **answer["environment"]}})
 if answer["carry"]:
-    port, to = answer["carry"]
-    server = socket.create_server(("127.0.0.1", port))
-    def pump(source, sink):
-        while data := source.recv(65536):
-            sink.sendall(data)
-        sink.shutdown(socket.SHUT_WR)
-    while True:
-        client, _ = server.accept()
-        there = socket.create_connection(("127.0.0.1", to))
-        for ends in ((client, there), (there, client)):
-            threading.Thread(target=pump, args=ends, daemon=True).start()
+    carry(*answer["carry"])
 sys.exit(answer["status"])
 """
 
@@ -89,7 +94,7 @@ class Answer:
 Play = Callable[[Call], Answer]
 
 
-class Programs:
+class Programs(Served):
     """Use as a context manager. folder: goes first on PATH. calls: how each program was called, in order."""
 
     def __init__(self, folder: Path, plays: Mapping[str, Play]) -> None:
@@ -116,12 +121,13 @@ class Programs:
             def send(self, answer: Answer) -> None:
                 self.wfile.write(json.dumps(answer.told()).encode() + b"\n")
 
-        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        self.server, port = server, server.server_address[1]
         folder.mkdir(parents=True)
         for name in plays:
             program = folder / name
-            program.write_text(PROGRAM.format(python=sys.executable, port=self.server.server_address[1], name=name))
+            program.write_text(PROGRAM.format(python=sys.executable, carry=CARRY, port=port, name=name))
             program.chmod(0o755)
 
     def answer(self, call: Call, play: Callable[[], Answer]) -> Answer:
@@ -130,13 +136,3 @@ class Programs:
         except Refused as refusal:
             self.refusals.append(f"{call}: {refusal}")
             return Answer(err=f"{call.program}: {refusal}\n", status=2)
-
-    def __enter__(self) -> Programs:
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.server.shutdown()
-        self.server.server_close()

@@ -21,6 +21,7 @@ from fdist_site.local.processes import ProcessGroup, wait_until
 from fdist_site.local.redis_server import RedisServer
 from tests.cloud import Cloud
 from tests.played.gcloud import understand
+from tests.played.programs import CARRY
 from tests.terraform.installation import CELL, SECRETS, Installation
 from tests.terraform.machine import VERSION
 from transfers.client import Fdist
@@ -30,6 +31,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 RELAY = f"""#!{sys.executable}
 import os, pathlib, re, socket, sys, threading
+{CARRY}
 said = " ".join(sys.argv[1:])
 with open(os.environ["PLAYED_CALLS"], "a") as calls:
     calls.write("gcloud " + said + chr(10))
@@ -40,16 +42,8 @@ if "list-instances" in said:
 if "secrets versions access" in said:
     print(pathlib.Path(os.environ["PLAYED_SECRETS"], re.search("--secret=([a-z-]+)", said)[1]).read_text(), end="")
 if "start-iap-tunnel" in said:
-    server = socket.create_server(("127.0.0.1", int(re.search("--local-host-port=127.0.0.1:([0-9]+)", said)[1])))
-    def pump(source, sink):
-        while data := source.recv(65536):
-            sink.sendall(data)
-        sink.shutdown(socket.SHUT_WR)
-    while True:
-        client, _ = server.accept()
-        there = socket.create_connection(("127.0.0.1", int(os.environ["PLAYED_PORT"])))
-        for ends in ((client, there), (there, client)):
-            threading.Thread(target=pump, args=ends, daemon=True).start()
+    port = int(re.search("--local-host-port=127.0.0.1:([0-9]+)", said)[1])
+    carry(port, int(os.environ["PLAYED_PORT"]))
 """
 TERRAFORM = """#!/bin/bash
 echo "terraform ${*:2}" >> "$PLAYED_CALLS"
