@@ -27,6 +27,7 @@ _WRITTEN = (
     "",  # the prefix, which each call names
     "stamp",
     "tmp",
+    "serves",
     "seen",
     "due",
     "up",

@@ -36,9 +36,11 @@ def test_garbage_and_a_changed_expiry_are_refused(ticket: str) -> None:
         check_ticket("key", ticket, "job", 7, "gpu-01", 0)
 
 
-def test_the_mac_is_the_plain_hmac_that_a_lua_script_can_make() -> None:
-    """HMAC from two SHA-1 calls, as Redis has only sha1hex: the scripts must agree with this to the bit."""
-    block = b"key".ljust(64, b"\0")
-    inner = hashlib.sha1(bytes(b ^ 0x36 for b in block) + b"job|7|gpu-01|2000").digest()  # noqa: S324
-    mac = hashlib.sha1(bytes(b ^ 0x5C for b in block) + inner).hexdigest()  # noqa: S324
-    assert f"2000.{mac}" == TICKET
+@pytest.mark.parametrize("key", ["key", "k" * 64, "k" * 65])
+def test_the_mac_is_made_of_the_two_hashes_that_a_lua_script_can_make(key: str) -> None:
+    """HMAC of two SHA-1 calls, the inner one as the hexadecimal that Redis's sha1hex gives."""
+    short = hashlib.sha1(key.encode()).hexdigest() if len(key) > 64 else key  # noqa: S324
+    block = short.encode().ljust(64, b"\0")
+    inner = hashlib.sha1(bytes(b ^ 0x36 for b in block) + b"job|7|gpu-01|2000").hexdigest()  # noqa: S324
+    mac = hashlib.sha1(bytes(b ^ 0x5C for b in block) + inner.encode()).hexdigest()  # noqa: S324
+    assert make_ticket(key, "job", 7, "gpu-01", 2_000) == f"2000.{mac}"

@@ -68,6 +68,24 @@ def test_who_has_waited_long_and_gets_nothing_takes_from_any_zone(cell: Cell) ->
     assert [(given.shard, given.source) for given in cell.inbox("b2")] == [(0, "a1")]
 
 
+def test_a_shard_that_still_comes_into_the_zone_does_not_cross_again(cell: Cell) -> None:
+    """Two transfers of it were under way into the zone, and one of them failed."""
+    fleet(cell, "a1", "b1", "b2", "b3", shards=1, up=4)
+    cell.holds("a1", 0)
+    for name in ("b1", "b2", "b3"):
+        cell.holds(name)
+    cell.next("b1")
+    cell.next("b2")
+    for _ in range(8):
+        cell.now += 500
+        cell.beat("a1", "b1", "b2", "b3")
+        cell.scheduler.reap()
+    (second,) = cell.inbox("b2")
+    assert second.source == "a1", "it waited long"
+    cell.end("b2", second, "failed")
+    assert cell.next("b3").assignments == (), "b1 gets it still"
+
+
 def test_each_zone_gets_each_shard_once_from_elsewhere(cell: Cell) -> None:
     fleet(cell, *ZONES, shards=12)
     for name in ZONES:

@@ -1,16 +1,20 @@
 """Tickets: the right of one node to read one shard from one other node, for some minutes.
 
 The scheduler signs a ticket with the key of the node that will serve (each node makes its own at its start), so no
-node can make a ticket for another's bytes. HMAC-SHA1 because the signing is done inside Redis, whose Lua has no other
-hash; HMAC does not depend on the collisions that SHA-1 is known for.
+node can make a ticket for another's bytes. HMAC-SHA1 (RFC 2104) because the signing is done inside Redis, whose Lua has
+no other hash; HMAC does not depend on the collisions that SHA-1 is known for. That hash comes as hexadecimal, and
+as such the inner one goes into the outer: a longer text for the same digest, no weaker.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+from functools import lru_cache
 
 from transfers.errors import BadTicket
+
+BLOCK = 64  # bytes that SHA-1 takes at a time
 
 
 def make_ticket(key: str, job: str, shard: int, dst: str, expires_ms: int) -> str:
@@ -32,4 +36,17 @@ def check_ticket(key: str, ticket: str, job: str, shard: int, dst: str, now_ms: 
 
 def _mac(key: str, job: str, shard: int, dst: str, expires: str) -> str:
     message = f"{job}|{shard}|{dst}|{expires}"
-    return hmac.new(key.encode(), message.encode("utf-8", "replace"), hashlib.sha1).hexdigest()
+    inner, outer = _pads(key)
+    return _sha1(outer + _sha1(inner + message.encode("utf-8", "replace")).encode())
+
+
+@lru_cache(maxsize=64)
+def _pads(key: str) -> tuple[bytes, bytes]:
+    """The key, filled up to a block, as it goes into the inner and the outer hash."""
+    raw = key.encode()
+    block = (_sha1(raw).encode() if len(raw) > BLOCK else raw).ljust(BLOCK, b"\0")
+    return bytes(byte ^ 0x36 for byte in block), bytes(byte ^ 0x5C for byte in block)
+
+
+def _sha1(data: bytes) -> str:
+    return hashlib.sha1(data, usedforsecurity=False).hexdigest()

@@ -8,7 +8,8 @@ Prefix `{fdist:<cell>}:`, whose hash tag keeps a cell in one slot. <i> is a node
 | coordinator | string | when it last changed something; agents may not write it, and so cannot act as the coordinator |
 | nodes, names | hash | node name -> index, and back |
 | n:<i> | hash | a node: address, padded ticket key, epoch, state, slots, slowness, last request and reply, and |
-| | | takes: its transfers, a line each; serves: the leases of what others read from it (lua/lib/nodes.lua) |
+| | | takes: its transfers, a line each (lua/lib/nodes.lua) |
+| serves | hash | node index -> the leases of what others read from it |
 | n:<i>:in:<epoch> | list | assignments that were matched for it while it was parked |
 | n:<i>:orders | list | orders for its next heartbeat, as JSON |
 | n:<i>:dropped | set | leases that it must drop |

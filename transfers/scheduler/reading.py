@@ -187,9 +187,11 @@ class Reading(Base):
             for index in indexes:
                 pipe.hgetall(self._keys.node(index))
                 pipe.zrange(self._keys.node(index, ":jobs"), 0, -1)
-            answers = pipe.execute()
+            pipe.hgetall(self._keys("serves"))
+            *answers, served = pipe.execute()
+        serves = texts(served)
         out = []
-        for raw, jobs in zip(answers[::2], answers[1::2], strict=True):
+        for index, raw, jobs in zip(indexes, answers[::2], answers[1::2], strict=True):
             n = texts(raw)
             if n.get("state", "absent") == "absent":
                 continue
@@ -207,7 +209,7 @@ class Reading(Base):
                     rate_up=float(n.get("rate_up", 0)),
                     rate_down=float(n.get("rate_down", 0)),
                     rate_gcs=float(n.get("rate_gcs", 0)),
-                    uploads=len(n.get("serves", "").split()),
+                    uploads=len(serves.get(index, "").split()),
                     downloads=sum(1 for source in taking if source),
                     gcs_reads=taking.count(""),
                     upload_slots=_number(n["up_max"]),

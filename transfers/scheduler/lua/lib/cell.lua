@@ -11,12 +11,13 @@
 --        when Redis lost or got other data, when another master or another version of these scripts made a call, and
 --        when a call broke off. Who changes a key by hand deletes the stamp.
 
-local P, NOW, NOW_TEXT, ARGV, call -- NOW as text as well: Lua takes half a microsecond to make it
-local STAMP, EVENTS, TMP -- keys of every call, made when P is another than the last call's
+local P, NOW, NOW_TEXT, ARGV, call, sha1hex -- NOW as text as well: Lua takes half a microsecond to make it
+local STAMP, EVENTS, SERVES, TMP -- keys of every call, made when P is another than the last call's
 local M          -- what is remembered of this cell
 local N          -- its nodes, by index: what is not remembered yet is read (lib/nodes.lua)
 local lazily = {}
-local at_start = {} -- what parts that keep something for one call do when it begins
+local after_break = {} -- what parts that keep something for one call do when one begins after a call that broke off
+local broken = false -- whether the last call did
 local last_acts = {} -- what they still do before it ends
 local at_end = {}    -- what they write when it ends
 local at_forget = {} -- what they write of what was remembered when it is remembered no more
@@ -72,11 +73,23 @@ local function text_of(n)
   return text
 end
 
--- NOW + ms as text. Where both are whole, the digits before the last three are made once a second, and the last three once.
+-- A number below 1,000 as three digits.
+local THREES = {}
+local function three_of(n)
+  local text = THREES[n]
+  if not text then
+    text = string.format('%03d', n)
+    THREES[n] = text
+  end
+  return text
+end
+
+-- NOW + ms as text. Where both are whole, the digits before the last three are made once a second.
 local later
 do
-  local second, heads, threes = nil, {}, {}
-  function later(ms)
+  local second, heads = nil, {}
+  local made_at, texts = {}, {} -- by ms: what was given last, and when
+  local function make(ms)
     local rest = NOW % 1000
     if ms % 1000 ~= 0 or rest % 1 ~= 0 or NOW < 1000 then
       return tostring(NOW + ms)
@@ -89,12 +102,13 @@ do
       head = tostring((second + ms) / 1000)
       heads[ms] = head
     end
-    local three = threes[rest]
-    if not three then
-      three = string.format('%03d', rest)
-      threes[rest] = three
+    return head .. three_of(rest)
+  end
+  function later(ms)
+    if made_at[ms] ~= NOW then
+      made_at[ms], texts[ms] = NOW, make(ms)
     end
-    return head .. three
+    return texts[ms]
   end
 end
 
@@ -139,10 +153,10 @@ local function write_changes()
 end
 
 local function begin(keys, args)
-  call = redis.call
+  call, sha1hex = redis.call, redis.sha1hex
   if P ~= keys[1] then
     P = keys[1]
-    STAMP, EVENTS, TMP = P .. 'stamp', P .. 'events', P .. 'tmp'
+    STAMP, EVENTS, SERVES, TMP = P .. 'stamp', P .. 'events', P .. 'serves', P .. 'tmp'
   end
   ARGV = args
   NOW, NOW_TEXT = args[1] + 0, args[1] -- a sum reads a number in half the time that tonumber takes
@@ -160,13 +174,16 @@ local function begin(keys, args)
   end
   N, M.now = M.nodes, NOW
   M.stamp, M.mark = nil, mark -- until the end nothing is to be trusted
-  for k = 1, changes do -- what a call that broke off left
-    changed[k], sheets[k] = nil, nil
+  if broken then
+    for k = 1, changes do -- what that call left
+      changed[k], sheets[k] = nil, nil
+    end
+    changes = 0
+    for k = 1, #after_break do
+      after_break[k]()
+    end
   end
-  changes = 0
-  for k = 1, #at_start do
-    at_start[k]()
-  end
+  broken = true -- until the end
 end
 
 local function finish()
@@ -177,7 +194,7 @@ local function finish()
     at_end[k]()
   end
   write_changes()
-  M.stamp = M.mark
+  M.stamp, broken = M.mark, false
 end
 
 -- A Lua list as JSON: cjson writes an empty table as an object.

@@ -7,28 +7,30 @@
 local RAREST, RAREST_LAST = 16, '15' -- shards of the job looked at from the rarest up
 local SAMPLE = 8        -- when none of those will do: so many are compared
 local FEW = 3           -- copies, those under way among them, up to which another shard is looked for instead
+local NEAR, ONE = 1.1, 1 -- a shard with so many times the copies of the next rarest, and one more, is rare enough
 local REFRESHED_EVERY = 8 -- calls after which the rarest are read again; a new shard's first copy has them read at once
 
+local NOTHING = {}
 local byte_of = ('').byte -- while a library is loaded there is no `string` by name
 
--- The job's rarest shards, rarest first, as lists side by side: shards, byte of a bitmap and value in that byte (bits.lua),
--- live copies when they were read. Used again when they are read anew.
+-- The job's rarest shards, rarest first, as lists side by side: shards, byte of a bitmap, value in that byte (bits.lua) and
+-- twice that, copies with which one before it is rare enough. Used again when they are read anew.
 function rarest_of(j)
   local list = j.rarest
   if list and j.rarest_from + REFRESHED_EVERY > calls then
     return list
   end
-  list = list or { shards = {}, bytes = {}, values = {}, copies = {} }
+  list = list or { shards = {}, bytes = {}, values = {}, twice = {}, enough = {} }
   local found = call('ZRANGE', j.rarity, '0', RAREST_LAST, 'WITHSCORES')
-  local shards, bytes, values, copies, all = list.shards, list.bytes, list.values, list.copies, j.copies
+  local shards, bytes, values, twice, enough, all = list.shards, list.bytes, list.values, list.twice, list.enough, j.copies
   for k = 1, RAREST do
     local s = found[2 * k - 1]
     s = s and s + 0
     shards[k] = s
     if s then
       local count = found[2 * k] + 0
-      all[s], copies[k] = count, count
-      bytes[k], values[k] = (s - s % 8) / 8 + 1, BIT[s % 8]
+      all[s], enough[k] = count, count > FEW and count * NEAR + ONE or count
+      bytes[k], values[k], twice[k] = (s - s % 8) / 8 + 1, BIT[s % 8], 2 * BIT[s % 8]
     end
   end
   j.rarest, j.rarest_from = list, calls
@@ -59,42 +61,62 @@ local function least_held(j, shards)
   return best, fewest
 end
 
--- A shard out of a bitmap; nil when it is empty.
-local function choose_shard(j, among)
-  if j.policy == 'random' then
-    return some_bits(among, 1)[1]
-  end
-  if j.policy == 'sequential' then
-    return first_bit(among)
-  end
-  local best, fewest
+-- Of the job's rarest shards one that is in the bitmaps `have` and `need` and not in `begun`, of the fewest copies or near to
+-- it, those under way counted; and how many.
+local function rare_shard(j, have, need, begun)
   local rarest, now, coming = rarest_of(j), j.copies, j.coming
-  local shards, bytes, values, copies = rarest.shards, rarest.bytes, rarest.values, rarest.copies
+  local shards, bytes, values, twice, enough = rarest.shards, rarest.bytes, rarest.values, rarest.twice, rarest.enough
+  local best, fewest
   for k = 1, #shards do
-    if best and fewest <= copies[k] then
-      break -- copies only come to be: this and all after it have as many by now
+    if best and fewest <= enough[k] then
+      break -- copies only come to be: this and all after it have as many by now, or nearly
     end
-    local byte, value = byte_of(among, bytes[k]), values[k]
-    if byte and byte % (2 * value) >= value then
-      local s = shards[k]
-      local count = (now[s] or 0) + (coming[s] or 0)
-      if not best or count < fewest then
-        best, fewest = s, count
+    local at, value, two = bytes[k], values[k], twice[k]
+    local byte = byte_of(have, at)
+    if byte and byte % two >= value then
+      byte = byte_of(need, at)
+      if byte and byte % two >= value then
+        local s = shards[k]
+        if not begun[s] then
+          local count = (now[s] or 0) + (coming[s] or 0)
+          if not best or count < fewest then
+            best, fewest = s, count
+          end
+        end
       end
     end
   end
-  if best and (not coming[best] or fewest >= FEW) then
+  return best, fewest
+end
+
+-- What src has and i needs, as a bitmap; across zones only what i's zone does not get otherwise.
+local function common(j, src, i)
+  return j.own_zone == 1 and crosses(j, src, i) and shards_to_cross(j, src, i) or both(j.have .. src, j.need .. i)
+end
+
+-- A shard that src has and i needs, or nil.
+function common_shard(j, src, i)
+  local counted = tally_of(j)
+  counted.attempts = counted.attempts + 1
+  if j.policy == 'random' then
+    return some_bits(common(j, src, i), 1)[1]
+  end
+  if j.policy == 'sequential' then
+    return first_bit(common(j, src, i))
+  end
+  local among, best, fewest
+  if j.own_zone == 1 then
+    among = common(j, src, i)
+    best, fewest = rare_shard(j, among, among, NOTHING)
+  else
+    best, fewest = rare_shard(j, call('GET', j.have .. src) or '', need_of(j, i))
+  end
+  if best and (fewest >= FEW or not j.coming[best]) then
     return best
   end
   -- what only one node has would otherwise go from it to all who ask in these moments, and the rest would wait behind it
-  local other, copies = least_held(j, some_bits(among, SAMPLE))
+  local other, copies = least_held(j, some_bits(among or common(j, src, i), SAMPLE))
   return (not best or other and copies < fewest) and other or best
-end
-
--- What src has and i needs; across zones only what i's zone does not get otherwise.
-function common_shard(j, src, i)
-  attempt(j)
-  return choose_shard(j, crosses(j, src, i) and shards_to_cross(j, src, i) or both(j.have .. src, j.need .. i))
 end
 
 -- Of what i needs and its zone lacks, the shards to be looked for first.

@@ -33,6 +33,9 @@ end
 
 -- A job that needs more of the bucket than it may have ends, before a byte beyond its budget is read.
 last_acts[#last_acts + 1] = function()
+  if #over_budget == 0 then
+    return
+  end
   for _, job_id in ipairs(over_budget) do
     local j = load_job(job_id)
     if is_open(j) then
@@ -40,4 +43,5 @@ last_acts[#last_acts + 1] = function()
         .. '%.0f are being read, and shards are left that only the bucket has', j.gcs_budget, j.bytes_gcs, j.gcs_flight))
     end
   end
+  over_budget = {}
 end

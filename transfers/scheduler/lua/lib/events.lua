@@ -5,16 +5,16 @@
 
 local EVENTS_KEPT = '200000'
 
-local function event(kind, ...)
+function event(kind, ...)
   call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_KEPT, '*', 't', NOW_TEXT, 'e', kind, ...)
 end
 
 local done = {} -- lines of this call
-at_start[#at_start + 1] = function()
+after_break[#after_break + 1] = function()
   if #done > 0 then done = {} end -- of a call that broke off
 end
 
-local function tell_done()
+function tell_done()
   if #done == 1 then
     event('done', 'd', done[1])
     done[1] = nil
@@ -26,7 +26,7 @@ end
 at_end[#at_end + 1] = tell_done
 
 -- last: the digest of a transfer that is done, why another ended
-local function transfer_event(kind, l, node, source, bytes, ms, first, last)
+function transfer_event(kind, l, node, source, bytes, ms, first, last)
   local line = l.job .. '\t' .. node .. '\t' .. l.text .. '\t' .. source .. '\t' .. bytes .. '\t' .. ms .. '\t' .. l.id .. '\t'
     .. l.started .. '\t' .. first .. '\t' .. last
   if kind == 'done' then

@@ -5,15 +5,15 @@ local CHAIN_WOKEN = 32 -- nodes of a chain woken one after the other
 
 -- Up to `want` transfers for node i, of its most urgent jobs first: into the list `given`, or without one into its inbox.
 -- Gives how many.
-local function feed(i, want, given, relaxed)
+function feed(i, want, given, relaxed)
   local count = 0
-  local jobs = jobs_of(i)
+  local jobs = N[i].jobs or jobs_of(i)
   for at = 1, #jobs do
     if count >= want then
       break
     end
-    local j = load_job(jobs[at])
-    if is_open(j) and member(j, i) == 'ready' then
+    local j = M.jobs[jobs[at]] or load_job(jobs[at])
+    if j.state == 'running' and (j.members[i] or member(j, i)) == 'ready' then
       if j.topology == 'pipeline' then
         count = count + feed_chain(j, i, want - count, given)
       else
@@ -25,7 +25,7 @@ local function feed(i, want, given, relaxed)
 end
 
 -- Try to serve a parked node; what it gets goes to its inbox. Gives how many.
-local function feed_parked(i, relaxed)
+function feed_parked(i, relaxed)
   local wants = N[i].wants
   if wants <= 0 then
     return 0
@@ -34,7 +34,7 @@ local function feed_parked(i, relaxed)
 end
 
 -- In a chain, what node i holds or receives can be forwarded to the next one, and by that one to the one after it.
-local function wake_successor(j, i)
+function wake_successor(j, i)
   for _ = 1, CHAIN_WOKEN do
     i = neighbour(j, i, false)
     if not i or N[i].wants <= 0 or feed_parked(i) == 0 then
@@ -44,15 +44,16 @@ local function wake_successor(j, i)
 end
 
 -- A source has a free slot, or something new: serve parked nodes until its slots or its takers run out.
-local function wake_for_uploader(src)
-  if not may_serve(N[src]) then
+function wake_for_uploader(src)
+  local n = N[src]
+  if not may_serve(n) then
     return
   end
   because = 'freed'
-  local serving = served_by(src)
+  local serving = n.serving or served_by(src)
   for at = 1, #serving do
     local job_id = serving[at]
-    local j = load_job(job_id)
+    local j = M.jobs[job_id] or load_job(job_id)
     if not is_open(j) then
       if j.state ~= 'paused' then
         unserve_job(src, job_id)
@@ -65,7 +66,7 @@ local function wake_for_uploader(src)
       end
     elseif j.parked_count > 0 then
       for _ = 1, ROUNDS do
-        if not may_serve(N[src]) then
+        if not may_serve(n) then
           return
         end
         local i, s, how
@@ -82,10 +83,10 @@ local function wake_for_uploader(src)
 end
 
 -- In chains, what node i now receives can be forwarded.
-local function wake_successors(i)
-  local serving = served_by(i)
+function wake_successors(i)
+  local serving = N[i].serving or served_by(i)
   for at = 1, #serving do
-    local j = load_job(serving[at])
+    local j = M.jobs[serving[at]] or load_job(serving[at])
     if j.topology == 'pipeline' and is_open(j) then
       wake_successor(j, i)
     end
@@ -93,7 +94,7 @@ local function wake_successors(i)
 end
 
 -- The bucket has a free slot or something new to give.
-local function bucket_changed(job_id)
+function bucket_changed(job_id)
   local j = load_job(job_id)
   if not is_open(j) then
     return

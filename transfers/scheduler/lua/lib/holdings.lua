@@ -9,6 +9,36 @@
 
 local TIES = 16 -- random parts of a copy
 
+-- What one node needs of one job as it was last read, for the matches of one call, and what it has begun since.
+local asked_job, asked_node, asked_need
+local begun = {}
+
+local function forget_need() asked_job = nil end
+at_end[#at_end + 1] = forget_need
+after_break[#after_break + 1] = forget_need
+
+-- The bitmap of what node i needs, and the shards (as keys) that it has been given since.
+function need_of(j, i)
+  if asked_job ~= j or asked_node ~= i then
+    asked_job, asked_node, asked_need = j, i, call('GET', j.need .. i) or ''
+    if next(begun) then begun = {} end
+  end
+  return asked_need, begun
+end
+
+-- Node i gets shard s (and as text), or wants it again.
+function needs_no_more(j, i, s, text)
+  call('SETBIT', j.need .. i, text, '0')
+  if asked_job == j and asked_node == i then
+    begun[s] = true
+  end
+end
+
+function needs_again(j, i, s)
+  call('SETBIT', j.need .. i, s, '1')
+  asked_job = nil
+end
+
 -- How many shards node i holds.
 function count_of(j, i)
   local count = j.counts[i]
@@ -69,7 +99,7 @@ end
 -- One more live copy.
 local function add_copy(j, i, s, text)
   call('SETBIT', j.hold .. text, i, '1')
-  brought_into_zone(j, i, s)
+  if j.own_zone == 1 then brought_into_zone(j, i, s) end
   local copies = call('ZINCRBY', j.rarity, '1', text) + 0
   if copies == 1 then
     copies = 1 + math.random(0, TIES - 1) / TIES
@@ -94,11 +124,13 @@ function hold(j, i, s, text)
   if call('SETBIT', j.have .. i, text, '1') == 1 then
     return false
   end
-  tally(j, 'held', 1)
-  local count = j.counts[i]
+  local counted = tally_of(j)
+  counted.held = counted.held + 1
+  local counts = j.counts
+  local count = counts[i]
   if count then
     count = count + 1
-    j.counts[i] = count
+    counts[i] = count
   else
     count = count_of(j, i)
   end
@@ -117,7 +149,8 @@ end
 -- The node's copy of s counts no longer; with `wants`, it is to be fetched again.
 function unhold(j, i, s, wants)
   if call('SETBIT', j.have .. i, s, 0) == 1 then
-    tally(j, 'held', -1)
+    local counted = tally_of(j)
+    counted.held = counted.held - 1
     j.counts[i] = nil
     if count_of(j, i) == 0 then
       set_giver(j, i, false)
@@ -128,7 +161,7 @@ function unhold(j, i, s, wants)
     call('SETBIT', j.got .. s, i, 0)
   end
   if wants then
-    call('SETBIT', j.need .. i, s, 1)
+    needs_again(j, i, s)
   end
   fresh_if_lost(j, s)
 end

@@ -8,15 +8,16 @@
 -- keeps to zones, each zone has its own.
 
 local unlisted, unlisted_count = {}, 0 -- nodes whose bit in `up` is to be written, some of them more than once
-at_start[#at_start + 1] = function() unlisted_count = 0 end
+after_break[#after_break + 1] = function() unlisted_count = 0 end
 
 function write_up()
   for k = 1, unlisted_count do
     local i = unlisted[k]
     local n = N[i]
-    if n.listed ~= (n.place ~= nil) then
-      n.listed = n.place ~= nil
-      call('SETBIT', P .. 'up', i, n.listed and '1' or '0')
+    local place = n.place
+    if n.listed ~= (place ~= nil) then
+      n.listed = place ~= nil
+      call('SETBIT', P .. 'up', i, place and '1' or '0')
     end
   end
   unlisted_count = 0
@@ -27,23 +28,27 @@ at_end[#at_end + 1] = write_up
 function idle_among(bitmap, limit, within)
   write_up()
   local found = some_bits(both(bitmap, P .. 'up', within), limit)
-  for k, i in ipairs(found) do
-    found[k] = text_of(i)
+  for k = 1, #found do
+    found[k] = text_of(found[k])
   end
   return found
 end
 
 local function move(pool, i, place)
-  local was = pool.place[i]
+  local places, spots = pool.place, pool.at
+  local was = places[i]
   if was == place then
     return
   end
+  local at
   if was then
-    local list, at = pool[was], pool.at[i]
-    local last = list[#list]
-    list[at], pool.at[last] = last, at
-    list[#list] = nil
-    pool.at[i] = nil
+    local list = pool[was]
+    local count = #list
+    local last = list[count]
+    at = spots[i]
+    list[at] = last
+    list[count] = nil
+    spots[last], at = at, nil
   end
   if place then
     local list = pool[place]
@@ -51,10 +56,10 @@ local function move(pool, i, place)
       list = {}
       pool[place] = list
     end
-    list[#list + 1] = i
-    pool.at[i] = #list
+    at = #list + 1
+    list[at] = i
   end
-  pool.place[i] = place
+  places[i], spots[i] = place, at
 end
 
 -- The list in which node i is kept, or is looked for by a node of the same zone, by its kind.
@@ -86,24 +91,25 @@ function set_giver(j, i, gives)
   end
 end
 
--- Put the node among those that can serve, or take it out. Gives whether it can.
-function set_uploader(i)
-  local n = N[i]
-  local can = may_serve(n)
-  local place = can and (is_slow(n) and 'slow' or 'normal') or nil
+-- Put the node (n: its record) among those that can serve, or take it out. Gives whether it can.
+function set_uploader(i, n)
+  n = n or N[i]
+  local place = may_serve(n) and (n.slow >= MARKED and 'slow' or 'normal') or nil
   if place ~= n.place then
     n.place = place
     unlisted_count = unlisted_count + 1
     unlisted[unlisted_count] = i
-    local all = holder_in(i)
+    local all = n.all or holder_in(i)
     for at = 1, #all do
       local j = M.jobs[all[at]]
-      if j and j.idle and (j.counts[i] or 1) > 0 then
-        if j.counts[i] or call('GETBIT', j.key .. ':givers', i) == 1 then
-          move(j.idle, i, list_of(j, i, place))
+      local pool = j and j.idle
+      if pool then
+        local count = j.counts[i]
+        if count and count > 0 or not count and call('GETBIT', j.key .. ':givers', i) == 1 then
+          move(pool, i, place and (j.own_zone == 1 and list_of(j, i, place) or place))
         end
       end
     end
   end
-  return can
+  return place ~= nil
 end

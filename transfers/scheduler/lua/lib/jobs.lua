@@ -38,6 +38,7 @@ function load_job(job_id)
     j[field] = number(v[k + 4])
   end
   weigh_bucket(j)
+  j.limits = j.upload_slots > 0 or j.download_slots > 0
   if j.state then
     j.fresh_count = call('ZCARD', key .. ':fresh')
     j.parked_count = call('ZCARD', key .. ':parked')

@@ -4,18 +4,18 @@
 -- A transfer is kept with its receiver (lib/nodes.lua). j:<job>:ups, j:<job>:downs  hash node -> transfers of this job, for
 -- jobs that limit them. j:<job>:reading  hash shard -> reads from the bucket under way
 
-local LEASES_RESERVED = 1000 -- numbers taken from lease_seq at once
+local LEASES_RESERVED = '1000' -- numbers taken from lease_seq at once
 
 local function limited(job, kind, i, limit)
   return limit > 0 and number(call('HGET', job .. kind, i)) >= limit
 end
 
 -- Whether the job's own limits let src send, or dst receive, one more.
-function job_lets_send(j, src) return not limited(j.key, ':ups', src, j.upload_slots) end
-function job_lets_take(j, dst) return not limited(j.key, ':downs', dst, j.download_slots) end
+function job_lets_send(j, src) return j.upload_slots == 0 or not limited(j.key, ':ups', src, j.upload_slots) end
+function job_lets_take(j, dst) return j.download_slots == 0 or not limited(j.key, ':downs', dst, j.download_slots) end
 
 local function count_for_job(j, dst, src, by)
-  if src == '' or not exists(j) then
+  if not exists(j) then
     return
   end
   if j.upload_slots > 0 then
@@ -26,13 +26,16 @@ local function count_for_job(j, dst, src, by)
   end
 end
 
+-- Numbers are taken by the thousand: what stands before the last three digits is made as text once.
 local function new_lease_id(dst)
-  if not M.lease_next or M.lease_next >= M.lease_end then
-    M.lease_end = call('INCRBY', P .. 'lease_seq', LEASES_RESERVED)
-    M.lease_next = M.lease_end - LEASES_RESERVED
+  local last = M.lease_last
+  if not last or last == 999 then
+    last = -1
+    M.lease_head = string.format('%d', call('INCRBY', P .. 'lease_seq', LEASES_RESERVED) / 1000)
   end
-  M.lease_next = M.lease_next + 1
-  return string.format('%d', M.lease_next) .. '.' .. dst
+  last = last + 1
+  M.lease_last = last
+  return M.lease_head .. (THREES[last] or three_of(last)) .. '.' .. dst
 end
 
 -- See to it that the reaper looks at this node's transfers by `when`.
@@ -43,9 +46,8 @@ function look_by(n, when)
   end
 end
 
--- A transfer's slots are taken by it, or free again.
-local function take_slots(j, l)
-  local dst = N[l.dst]
+-- A transfer's slots are taken by it, or free again. dst: its receiver.
+local function take_slots(j, l, dst)
   if l.src == '' then
     dst.gcs = dst.gcs + 1
     change_job(j, 'gcs_used', j.gcs_used + 1)
@@ -53,23 +55,26 @@ local function take_slots(j, l)
   end
   dst.down = dst.down + 1
   local src = N[l.src]
-  src.serves[#src.serves + 1] = l.id
-  change(src, 'serves', src.serves)
-  set_uploader(l.src)
-  count_for_job(j, l.dst, l.src, 1)
+  local serves = src.serves
+  serves[#serves + 1] = l.id
+  serves_changed(src)
+  set_uploader(l.src, src)
+  if j.limits then count_for_job(j, l.dst, l.src, 1) end
 end
 
 local function take_out(list, value)
-  for k = 1, #list do
+  local count = #list
+  for k = 1, count do
     if list[k] == value then
-      table.remove(list, k)
+      for later_one = k, count do
+        list[later_one] = list[later_one + 1]
+      end
       return
     end
   end
 end
 
-local function free_slots(j, l)
-  local dst = N[l.dst]
+local function free_slots(j, l, dst)
   if l.src == '' then
     dst.gcs = dst.gcs - 1
     change_job(j, 'gcs_used', j.gcs_used - 1)
@@ -78,9 +83,9 @@ local function free_slots(j, l)
   dst.down = dst.down - 1
   local src = N[l.src]
   take_out(src.serves, l.id)
-  change(src, 'serves', src.serves)
-  set_uploader(l.src)
-  count_for_job(j, l.dst, l.src, -1)
+  serves_changed(src)
+  set_uploader(l.src, src)
+  if j.limits then count_for_job(j, l.dst, l.src, -1) end
 end
 
 -- Bytes of shard s.
@@ -91,7 +96,7 @@ end
 -- The assignment as the agent reads it, as JSON.
 local function assignment_of(j, l)
   j.json = j.json or '","job":' .. cjson.encode(j.id) .. ',"shard":'
-  local crc = l.how ~= 'confirm' and digest_of(j, l.shard, l.text)
+  local crc = l.how ~= 'confirm' and (j.digests[l.shard] or digest_of(j, l.shard, l.text))
   local digest = crc and ',"digest":' or ''
   crc = crc or ''
   if l.src == '' then
@@ -102,29 +107,30 @@ local function assignment_of(j, l)
   src.place_json = src.place_json
     or ',"source":' .. cjson.encode(src.name) .. ',"address":' .. cjson.encode(src.address) .. ',"ticket":"'
   return '{"lease":"' .. l.id .. j.json .. l.text .. ',"expires":' .. l.expires .. digest .. crc .. src.place_json
-    .. ticket(src, j.id, l.text, name_of(l.dst)) .. (l.how == 'cut_through' and '","cut_through":true}' or '"}')
+    .. ticket(src, j.id, l.text, N[l.dst].name) .. (l.how == 'cut_through' and '","cut_through":true}' or '"}')
 end
 
 -- Lease shard s of job j to node i from node src ('' is the bucket). Gives the assignment as JSON.
 -- how: cut_through (the source may still be receiving it), confirm (a suspect shard), trial (src is normal, i was slow)
 function grant(j, i, s, src, how)
   local n = N[i]
-  local l = new_lease(new_lease_id(i), j.id, s, text_of(s), i, src, NOW_TEXT, later(j.lease_ms))
+  local l = new_lease(new_lease_id(i), j.id, s, TEXTS[s] or text_of(s), i, src, NOW_TEXT, later(j.lease_ms))
   if how ~= '' then l.how = how end -- a field more makes the record twice as large
-  n.takes[#n.takes + 1] = l
-  change(n, 'takes', n.takes)
-  look_by(n, NOW + j.lease_ms)
-  take_slots(j, l)
-  tally(j, 'moving', 1)
-  tally(j, 'assigned', 1)
+  local takes = n.takes
+  takes[#takes + 1] = l
+  change(n, 'takes', takes)
+  if n.due == 0 or n.due > NOW + j.lease_ms then look_by(n, NOW + j.lease_ms) end
+  take_slots(j, l, n)
+  local counted = tally_of(j)
+  counted.moving, counted.assigned = counted.moving + 1, counted.assigned + 1
   j.coming[s] = (j.coming[s] or 0) + 1
-  call('SETBIT', j.need .. i, l.text, '0')
+  needs_no_more(j, i, s, l.text)
   if j.topology == 'pipeline' then
     call('SETBIT', j.got .. l.text, i, '1')
   end
-  brought_into_zone(j, i, s)
+  if j.own_zone == 1 then brought_into_zone(j, i, s) end
   if src == '' then
-    attempt(j)
+    counted.attempts = counted.attempts + 1
     change_job(j, 'gcs_flight', j.gcs_flight + bytes_of(j, s))
     call('HINCRBY', j.key .. ':reading', s, 1)
     unmake_fresh(j, s)
@@ -162,7 +168,7 @@ function nearly_over(l)
   end
   l.ending = true
   change(n, 'takes', n.takes)
-  free_slots(j, l)
+  free_slots(j, l, n)
   return true
 end
 
@@ -178,16 +184,19 @@ end
 
 -- End a lease: both slots are free; unless it brought its shard, that is wanted again.
 function release(l, brought)
-  local j = load_job(l.job)
+  local j = M.jobs[l.job] or load_job(l.job)
   local dst = N[l.dst]
-  take_out(dst.takes, l)
-  change(dst, 'takes', dst.takes)
+  local takes = dst.takes
+  take_out(takes, l)
+  change(dst, 'takes', takes)
   if not l.ending then
-    free_slots(j, l)
+    free_slots(j, l, dst)
   end
+  if j.own_zone == 1 then came_into_zone(j, l.dst, l.shard) end
   if exists(j) then
     log_end(j, l, brought)
-    tally(j, 'moving', -1)
+    local counted = tally_of(j)
+    counted.moving = counted.moving - 1
     local coming = (j.coming[l.shard] or 1) - 1
     j.coming[l.shard] = coming > 0 and coming or nil
     if l.src == '' then
@@ -204,7 +213,7 @@ function release(l, brought)
     take_back(l)
   end
   if not brought and exists(j) and member(j, l.dst) and call('GETBIT', j.have .. l.dst, l.shard) == 0 then
-    call('SETBIT', j.need .. l.dst, l.shard, 1)
+    needs_again(j, l.dst, l.shard)
     if j.topology == 'pipeline' then
       call('SETBIT', j.got .. l.shard, l.dst, 0)
     end
@@ -241,7 +250,8 @@ function fail_lease(id, kind, why, bytes, ms, tell, first)
       make_fresh(j, l.shard)
     end
   else
-    tally(j, 'bytes_peer', bytes)
+    local counted = tally_of(j)
+    counted.bytes_peer = counted.bytes_peer + bytes
     if why ~= 'moved' then
       local till = NOW + avoid_for(j, l, kind)
       change_job(j, 'avoids', math.max(j.avoids, till))

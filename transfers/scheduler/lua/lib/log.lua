@@ -8,11 +8,13 @@
 local LOG_KEPT = 20000
 local WRITTEN_EVERY = 32 -- lines that are written at once; the reaper's tick writes what there is
 
-local because -- what made matches possible: asked, freed (a source has a slot or a shard), bucket, tick,
-              -- late (its transfer was broken off)
-at_start[#at_start + 1] = function() because = 'asked' end
+-- What made matches possible: asked, freed (a source has a slot or a shard), bucket, tick, late (its transfer was broken off).
+because = 'asked'
+local function forget_why() because = 'asked' end
+at_end[#at_end + 1] = forget_why
+after_break[#after_break + 1] = forget_why
 
-local function write_log(j)
+function write_log(j)
   if j.state and #j.lines > 0 then
     call('RPUSH', j.key .. ':log', unpack(j.lines))
     call('LTRIM', j.key .. ':log', -LOG_KEPT, -1)
@@ -30,26 +32,27 @@ end
 
 local function log_line(j, line)
   local lines = j.lines
-  lines[#lines + 1] = line
-  if #lines >= WRITTEN_EVERY or not keeps_memory then
+  local count = #lines + 1
+  lines[count] = line
+  if count >= WRITTEN_EVERY or not keeps_memory then
     write_log(j)
   end
 end
 
-local function log_grant(j, l, how)
-  local idle = j.idle
+function log_grant(j, l, how)
+  local copies, idle, parked = j.copies[l.shard] or 0, j.idle and #j.idle.normal or 0, j.parked_count
+  copies = copies - copies % 1
   log_line(j, 'g ' .. NOW_TEXT .. ' ' .. l.id .. ' ' .. l.text .. ' ' .. (l.src == '' and '-' or l.src) .. ' '
-    .. text_of(math.floor(j.copies[l.shard] or 0)) .. ' ' .. text_of(idle and #idle.normal or 0) .. ' '
-    .. text_of(j.parked_count) .. ' '
-    .. (how == '' and because or how))
+    .. (TEXTS[copies] or text_of(copies)) .. ' ' .. (TEXTS[idle] or text_of(idle)) .. ' '
+    .. (TEXTS[parked] or text_of(parked)) .. ' ' .. (how == '' and because or how))
 end
 
-local function log_wait(j, i, wants)
+function log_wait(j, i, wants)
   local idle = j.idle
   log_line(j, 'w ' .. NOW_TEXT .. ' ' .. i .. ' ' .. wants .. ' ' .. text_of(idle and #idle.normal or 0) .. ' '
     .. text_of(j.gcs_slots - j.gcs_used) .. ' ' .. text_of(j.fresh_count))
 end
 
-local function log_end(j, l, brought)
+function log_end(j, l, brought)
   log_line(j, (brought and 'd ' or 'f ') .. NOW_TEXT .. ' ' .. l.id)
 end

@@ -19,12 +19,17 @@ local function normal_holder(j, s)
 end
 
 function can_give(j, src, i)
-  return src ~= i and not avoided(j, src, i) and job_lets_send(j, src)
+  return src ~= i and (j.avoids <= NOW or not avoided(j, src, i)) and (j.upload_slots == 0 or job_lets_send(j, src))
+end
+
+local function attempt(j)
+  local counted = tally_of(j)
+  counted.attempts = counted.attempts + 1
 end
 
 -- A (shard, source) for node i among the idle sources of one kind, "normal" or "slow".
 local function seek(j, i, kind)
-  local list = idle_of(j)[list_of(j, i, kind)]
+  local list = (j.idle or idle_of(j))[j.own_zone == 1 and list_of(j, i, kind) or kind]
   local count = list and #list or 0
   if count == 0 then
     return nil
@@ -42,8 +47,8 @@ local function seek(j, i, kind)
       end
     end
   end
-  local at = math.random(count)
-  for _ = 1, math.min(count, IDLE_TRIED) do
+  local at = count == 1 and 1 or math.random(count)
+  for _ = 1, count < IDLE_TRIED and count or IDLE_TRIED do
     local src = list[at]
     if can_give(j, src, i) then
       local s = common_shard(j, src, i)
@@ -97,7 +102,7 @@ local function find_near_peer(j, i, n, relaxed)
     first, second = second, first
   end
   local s, src = seek(j, i, first)
-  if s or not any_slow() then
+  if s or M.slow_count == 0 or not any_slow() then
     return s, src, ''
   end
   if slow and not relaxed and not may_try(j, n) then
@@ -111,11 +116,14 @@ local function find_near_peer(j, i, n, relaxed)
 end
 
 local function find_peer(j, i, n, relaxed)
-  local s, src, how = find_near_peer(j, i, n, relaxed)
-  if not s and j.own_zone == 1 then
-    return seek_abroad(j, i, relaxed and n.down == 0)
+  if j.own_zone == 0 then
+    return find_near_peer(j, i, n, relaxed)
   end
-  return s, src, how
+  local s, src, how = find_near_peer(j, i, n, relaxed)
+  if s then
+    return s, src, how
+  end
+  return seek_abroad(j, i, relaxed and n.down == 0)
 end
 
 -- Whether the parked node i can take a peer's shard now.
@@ -218,9 +226,7 @@ end
 function bucket_free(j) return j.gcs_used < j.gcs_slots end
 
 over_budget = {} -- jobs that could not be completed within their budgets; they end with this call (lib/ending.lua)
-at_start[#at_start + 1] = function()
-  if #over_budget > 0 then over_budget = {} end
-end
+after_break[#after_break + 1] = function() over_budget = {} end
 
 -- Whether the job's budget has room for one more read of shard s: what was read, what is being read, and this one.
 function within_budget(j, s)
@@ -303,7 +309,7 @@ function feed_mesh(j, i, want, given, relaxed)
     wake_for_bucket(j, neediness(j, i, n))
     count = read_bucket(j, i, want, given, relaxed)
   end
-  while count < want and room_for_peers(n, j) > 0 and job_lets_take(j, i) do
+  while count < want and room_for_peers(n, j) > 0 and (not j.limits or job_lets_take(j, i)) do
     local s, src, how = find_peer(j, i, n, relaxed)
     if not s then
       break

@@ -1,15 +1,16 @@
 -- nodes: what a node may do now, and the transfers that it takes part in.
 --
 -- n:<i>  hash; state, epoch, name, address; up_max, down_max, gcs_max: slots; takes: its transfers, a line for each (see
---        pack_takes); serves: leases of what others read from it; due: when the reaper is to look at its transfers;
+--        pack_takes); due: when the reaper is to look at its transfers;
 --        wants, parked_at: how many more it waits for, and since when; gcs_wait, shunned: until when it may not read the
 --        bucket, or serve; zone: see lib/zones.lua; barred: it sent damaged bytes and serves no more; slow, slow_at: see lib/rates.lua; request,
 --        reply: of its last call of next
+-- serves hash: node -> leases of what others read from it: one for all nodes, so that a call writes it once
 -- due    zset: node -> when the first of its transfers may have expired
 
-local MARKED = 2 -- slow transfers in a row that make a node slow
+MARKED = 2 -- slow transfers in a row that make a node slow
 
-local FIELDS = { 'state', 'epoch', 'name', 'address', 'up_max', 'down_max', 'gcs_max', 'takes', 'serves', 'due', 'wants',
+local FIELDS = { 'state', 'epoch', 'name', 'address', 'up_max', 'down_max', 'gcs_max', 'takes', 'due', 'wants',
   'parked_at', 'gcs_wait', 'shunned', 'barred', 'slow', 'slow_at', 'strikes', 'request', 'ipad', 'opad', 'zone' }
 -- What a field is where a record has none: most are, so that the record of a node stays small.
 local USUAL = { due = 0, wants = 0, parked_at = 0, gcs_wait = 0, shunned = 0, barred = 0, slow = 0, slow_at = 0, strikes = 0,
@@ -73,6 +74,8 @@ local function unpack_takes(n, text)
   end
 end
 
+packed.takes = pack_takes
+
 local function unpack_serves(n, text)
   n.serves = {}
   for id in text:gmatch('%S+') do
@@ -80,11 +83,39 @@ local function unpack_serves(n, text)
   end
 end
 
-packed.takes = pack_takes
-packed.serves = function(n) return table.concat(n.serves, ' ') end
+local WRITTEN_AT_ONCE = 1000
+local changed_serves, changed_count = {}, 0 -- nodes whose lists are to be written
+after_break[#after_break + 1] = function() changed_count = 0 end
+
+function write_serves()
+  if changed_count == 0 then
+    return
+  end
+  for k = 1, changed_count do
+    local n = changed_serves[k]
+    local serves = n.serves
+    row[2 * k - 1], row[2 * k] = n.index, #serves == 1 and serves[1] or table.concat(serves, ' ')
+    n.serves_changed, changed_serves[k] = nil, nil
+  end
+  call('HSET', SERVES, unpack(row, 1, 2 * changed_count))
+  changed_count = 0
+end
+at_end[#at_end + 1] = write_serves
+
+-- What others read from n is more or less than it was.
+function serves_changed(n)
+  if n.serves_changed then
+    return
+  end
+  if changed_count == WRITTEN_AT_ONCE then
+    write_serves()
+  end
+  changed_count = changed_count + 1
+  n.serves_changed, changed_serves[changed_count] = true, n
+end
 
 function may_serve(n)
-  return (n.state == 'live' or n.state == 'draining') and #n.serves < n.up_max and n.shunned <= NOW and n.barred == 0
+  return #n.serves < n.up_max and n.shunned <= NOW and n.barred == 0 and (n.state == 'live' or n.state == 'draining')
 end
 
 function is_slow(n) return n.slow >= MARKED end
@@ -102,7 +133,7 @@ local function read_node(nodes, i)
   end
   n.zone = n.zone or ''
   unpack_takes(n, n.takes or '')
-  unpack_serves(n, n.serves or '')
+  unpack_serves(n, call('HGET', SERVES, i) or '')
   n.listed = call('GETBIT', P .. 'up', i) == 1
   n.place = n.listed and (is_slow(n) and 'slow' or 'normal') or nil
   nodes[i] = n

@@ -76,25 +76,29 @@ local function set_lost(job, out)
   out.lost[job] = true
 end
 
--- A transfer that brought its shard.
-local function accept(j, i, l, r, out)
+-- A transfer that brought its shard. bytes, ms: as text; n: the record of i.
+local function accept(j, i, n, l, crc, bytes, ms, first, out)
   release(l, true)
-  if l.how == 'confirm' then
-    settle_suspect(j, i, l.shard, r.crc)
+  local shard, src, how = l.shard, l.src, l.how
+  if how == 'confirm' then
+    settle_suspect(j, i, shard, crc)
   end
-  local source = l.src ~= '' and N[l.src]
-  if source then
-    tally(j, 'bytes_peer', r.bytes)
+  local size = tonumber(bytes) or 0
+  local from = ''
+  if src ~= '' then
+    local source, counted = N[src], tally_of(j)
+    from = source.name
+    counted.bytes_peer = counted.bytes_peer + size
     if source.strikes > 0 then
-      change_node(l.src, 'strikes', 0)
+      change_node(src, 'strikes', 0)
     end
   else
-    change_job(j, 'bytes_gcs', j.bytes_gcs + r.bytes)
+    change_job(j, 'bytes_gcs', j.bytes_gcs + size)
   end
-  learn(j, i, l.src, r.bytes, r.ms)
-  local count = hold(j, i, l.shard, l.text)
-  if count or l.how == 'confirm' then
-    transfer_event('done', l, name_of(i), source and source.name or '', r.bytes_text, r.ms_text, r.first, r.crc)
+  learn(j, i, src, size, tonumber(ms) or 0)
+  local count = hold(j, i, shard, l.text)
+  if count or how == 'confirm' then
+    transfer_event('done', l, n.name, from, bytes, ms, first, crc)
   end
   if (count or count_of(j, i)) == j.shard_count then
     note(out, 'finished', l.job)
@@ -102,12 +106,12 @@ local function accept(j, i, l, r, out)
   use_again(l)
 end
 
-local function reject(i, l, r, verdict, out)
+local function reject(i, l, verdict, bytes, ms, why, first, out)
   local bad = verdict == 'corrupt' or verdict == 'rejected'
   if verdict == 'rejected' then
     note(out, 'rejected', l.id)
   end
-  fail_lease(l.id, bad and 'corrupt' or 'failed', bad and 'digest' or r.why, r.bytes, r.ms, false, r.first)
+  fail_lease(l.id, bad and 'corrupt' or 'failed', bad and 'digest' or why, number(bytes), number(ms), false, first)
   set_lost(l.job, out)
   if verdict == 'cancelled' then
     return
@@ -139,9 +143,9 @@ end
 
 local FIELDS_A_REPORT = 7
 
--- What became of the reports, and one of them: used again by the next call, as most of it is the same list of nothing.
+-- What became of the reports: used again by the next call, as most of it is the same list of nothing.
 local NOTHING = {}
-local out, r = { uploaders = {} }, {}
+local out = { uploaders = {} }
 
 -- The reports stand from ARGV[first] on, each in seven arguments: lease, outcome, crc32c or '', bytes, ms, why, first_ms or ''.
 -- Gives lists: uploaders (nodes that can serve now), unsettled, rejected, stale (leases), finished (jobs), and whether there
@@ -152,34 +156,34 @@ function apply_reports(i, first)
     out.uploaders[k] = nil
   end
   out.unsettled, out.rejected, out.stale, out.finished = NOTHING, NOTHING, NOTHING, NOTHING
-  for at = first, #ARGV, FIELDS_A_REPORT do
-    local l = lease_of(i, ARGV[at])
-    local verdict = ARGV[at + 1]
+  local args, n = ARGV, N[i]
+  for at = first, #args, FIELDS_A_REPORT do
+    local l = lease_of(i, args[at])
+    local verdict = args[at + 1]
     if not l then
       if verdict ~= 'ending' then
-        note(out, 'stale', ARGV[at])
+        note(out, 'stale', args[at])
       end
     elseif verdict == 'ending' then
       if nearly_over(l) then
         set_free(l, out)
       end
     else
-      r.crc, r.bytes_text, r.ms_text, r.why, r.first = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
-      r.bytes, r.ms = number(r.bytes_text), number(r.ms_text)
-      local j = load_job(l.job)
+      local crc, bytes, ms = args[at + 2], args[at + 3], args[at + 4]
+      local j = M.jobs[l.job] or load_job(l.job)
       if verdict == 'ok' then
-        verdict = judge(j, l, r.crc)
+        verdict = j.digests[l.shard] == crc and 'ok' or judge(j, l, crc)
       end
       if verdict == 'unsettled' then
         note(out, 'unsettled', l.id)
         l.expires = later(j.lease_ms)
-        change(N[i], 'takes', N[i].takes)
+        change(n, 'takes', n.takes)
       else
         set_free(l, out)
         if verdict == 'ok' then
-          accept(j, i, l, r, out)
+          accept(j, i, n, l, crc, bytes, ms, args[at + 6], out)
         else
-          reject(i, l, r, verdict, out)
+          reject(i, l, verdict, bytes, ms, args[at + 5], args[at + 6], out)
         end
       end
     end

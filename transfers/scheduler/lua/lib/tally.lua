@@ -5,22 +5,19 @@
 
 local LAG = 32 -- calls of `next` after which they are written, if nothing else wrote them
 
--- Add to a job's tally.
-function tally(j, field, by)
+-- A job's tally, to be added to. attempts: pairs that were looked at, and reads of the bucket given, to be compared with what
+-- was assigned.
+function tally_of(j)
   local counted = j.tally
   if not counted then
-    if not j.state then
-      return -- a job that is gone is not written: its hash would come to be again
+    counted = { held = 0, moving = 0, assigned = 0, attempts = 0, bytes_peer = 0 }
+    if j.state then -- a job that is gone is not written: its hash would come to be again
+      j.tally = counted
+      M.tallied[#M.tallied + 1] = j
     end
-    counted = {}
-    j.tally = counted
-    M.tallied[#M.tallied + 1] = j
   end
-  counted[field] = (counted[field] or 0) + by
+  return counted
 end
-
--- A pair was looked at, or a read of the bucket given: to be compared with what was assigned.
-function attempt(j) tally(j, 'attempts', 1) end
 
 -- Write what memory `of` has counted.
 function write_tallies(of)
@@ -39,8 +36,8 @@ end
 
 at_forget[#at_forget + 1] = write_tallies
 
-local may_lag -- this call may leave them for a later one
-at_start[#at_start + 1] = function() may_lag = false end
+local may_lag = false -- this call may leave them for a later one
+after_break[#after_break + 1] = function() may_lag = false end
 
 function let_tallies_lag()
   M.lag = M.lag + 1
@@ -51,4 +48,5 @@ at_end[#at_end + 1] = function()
   if not may_lag then
     write_tallies(M)
   end
+  may_lag = false
 end

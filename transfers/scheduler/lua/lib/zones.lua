@@ -33,18 +33,45 @@ function near(j, i)
   return j.own_zone == 1 and zone_key(N[i].zone) or nil
 end
 
--- Node i has shard s, or will have it.
+-- What was under way into one zone for one job when it was last asked for in this call: shard -> transfers.
+local looked_job, looked_zone, coming
+local function look_again() looked_job = nil end
+at_end[#at_end + 1] = look_again
+after_break[#after_break + 1] = look_again
+
+-- Whether somebody in the zone receives s. O(nodes of the zone), once in a call that loses something.
+local function comes_into(j, zone, s)
+  if looked_job ~= j or looked_zone ~= zone then
+    looked_job, looked_zone, coming = j, zone, {}
+    for _, i in ipairs(all_bits(call('GET', zone_key(zone)) or '')) do
+      for _, l in ipairs(N[text_of(i)].takes) do
+        if l.job == j.id then
+          coming[l.shard] = (coming[l.shard] or 0) + 1
+        end
+      end
+    end
+  end
+  return (coming[s] or 0) > 0
+end
+
+-- For jobs that keep to zones. Node i has shard s, or will have it.
 function brought_into_zone(j, i, s)
-  if j.own_zone == 1 then
-    call('SETBIT', into_key(j, N[i].zone), s, 1)
+  call('SETBIT', into_key(j, N[i].zone), s, 1)
+  look_again()
+end
+
+-- A transfer of s to node i is over.
+function came_into_zone(j, i, s)
+  if looked_job == j and looked_zone == N[i].zone then
+    coming[s] = coming[s] - 1
   end
 end
 
--- Node i does not have s, or will not: it may cross into the zone again, if nobody else has it there.
+-- Node i does not have s, or will not: it may cross into the zone again, if nobody else there has or receives it.
 function lost_to_zone(j, i, s)
   if j.own_zone == 1 then
     local zone = N[i].zone
-    if not both(j.hold .. s, zone_key(zone)):find('[^%z]') then
+    if not both(j.hold .. s, zone_key(zone)):find('[^%z]') and not comes_into(j, zone, s) then
       call('SETBIT', into_key(j, zone), s, 0)
     end
   end
