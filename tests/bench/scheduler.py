@@ -95,8 +95,8 @@ class Fleet:
             arguments += (lease, "ok", shard, SHARD_SIZE, 1000, "", "")
         return name, ("FCALL", function("next"), 1, self.prefix, *arguments)
 
-    def answered(self, name: str, reply: bytes) -> int:
-        given = json.loads(reply)["assignments"]
+    def answered(self, name: str, reply: list[bytes]) -> int:
+        given = [json.loads(each) for each in reply[1:]]
         if given:
             self.ready.append((name, [(each["lease"], each["shard"]) for each in given]))
         return len(given)

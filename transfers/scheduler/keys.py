@@ -7,7 +7,7 @@ Prefix `{fdist:<cell>}:`, whose hash tag keeps a cell in one slot. <i> is a node
 | stamp | string | the mark of the last call; what the server's Lua remembers must be of that call (lua/lib/cell.lua) |
 | coordinator | string | when it last changed something; agents may not write it, and so cannot act as the coordinator |
 | nodes, names | hash | node name -> index, and back |
-| n:<i> | hash | a node: address, padded ticket key, epoch, state, slots, slowness, last request and reply, and |
+| n:<i> | hash | a node: address, padded ticket key, epoch, state, slots, slowness, what its last request was told, and |
 | | | takes: its transfers, a line each (lua/lib/nodes.lua) |
 | serves | hash | node index -> the leases of what others read from it |
 | n:<i>:in:<epoch> | list | assignments that were matched for it while it was parked |

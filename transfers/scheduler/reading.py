@@ -31,15 +31,16 @@ TRANSFER_FIELDS = ("job", "node", "shard", "source", "bytes", "ms", "lease", "as
 
 def _events(cursor: str, fields: dict[str, str]) -> Iterator[Event]:
     """What lib/events.lua wrote as one entry: one event, or one for each shard that it tells of."""
-    at, kind, packed = int(fields.pop("t")), fields.pop("e"), fields.pop("d", None)
-    if packed is None:
-        yield Event(cursor, at, kind, fields)
+    if "e" in fields:
+        yield Event(cursor, int(fields.pop("t")), fields.pop("e"), fields)
         return
-    for line in packed.split("\n"):
+    ((kind, packed),) = fields.items()
+    at, *lines = packed.split("\n")
+    for line in lines:
         *known, last = line.split("\t")
         told = dict(zip(TRANSFER_FIELDS, known, strict=True))
         told["crc" if kind == "done" else "why"] = last
-        yield Event(cursor, at, kind, told)
+        yield Event(cursor, int(at), kind, told)
 
 
 def _leases(index: str, takes: str) -> Iterator[tuple[str, str, str, LeaseView]]:

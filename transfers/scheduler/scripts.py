@@ -37,6 +37,7 @@ PARTS = (
     "forward",
     "feed",
     "reports",
+    "answer",
     "rescue",
     "burial",
     "chain",

@@ -22,7 +22,8 @@ class TransferCalls(Base):
     ) -> NextReply:
         """Report ended transfers and ask for up to `want` new ones; with fewer, the node is parked.
 
-        request_id: the same id gives the first reply again and changes nothing. Raises StaleNode.
+        request_id: the same id changes nothing and gives the first reply again, without the assignments that have ended
+        since. Raises StaleNode.
         """
         told: list[str | int] = []
         for r in reports:
@@ -35,12 +36,12 @@ class TransferCalls(Base):
                 r.why,
                 "" if r.first_ms is None else r.first_ms,
             )
-        reply = text(self._run("next", node, epoch, request_id or uuid.uuid4().hex, want, *told))
-        if reply == "stale":
+        reply = self._run("next", node, epoch, request_id or uuid.uuid4().hex, want, *told)
+        if not isinstance(reply, list):
             raise StaleNode(f"the scheduler does not know this start of node {node}: it has to register again")
-        raw: dict[str, Any] = json.loads(reply)
+        raw: dict[str, Any] = json.loads(reply[0])
         return NextReply(
-            assignments=tuple(assignment(each) for each in raw["assignments"]),
+            assignments=tuple(assignment(json.loads(each)) for each in reply[1:]),
             parked=raw["parked"],
             unsettled=tuple(raw["unsettled"]),
             rejected=tuple(raw["rejected"]),

@@ -11,7 +11,7 @@
 --        when Redis lost or got other data, when another master or another version of these scripts made a call, and
 --        when a call broke off. Who changes a key by hand deletes the stamp.
 
-local P, NOW, NOW_TEXT, ARGV, call, sha1hex -- NOW as text as well: Lua takes half a microsecond to make it
+local P, NOW, NOW_TEXT, ARGV, call -- NOW as text as well: Lua takes half a microsecond to make it
 local STAMP, EVENTS, SERVES, TMP -- keys of every call, made when P is another than the last call's
 local M          -- what is remembered of this cell
 local N          -- its nodes, by index: what is not remembered yet is read (lib/nodes.lua)
@@ -73,21 +73,20 @@ local function text_of(n)
   return text
 end
 
--- A number below 1,000 as three digits.
-local THREES = {}
-local function three_of(n)
-  local text = THREES[n]
-  if not text then
-    text = string.format('%03d', n)
-    THREES[n] = text
-  end
-  return text
-end
-
--- NOW + ms as text. Where both are whole, the digits before the last three are made once a second.
-local later
+local three_of -- a number below 1,000 as three digits
+local later    -- NOW + ms as text
 do
-  local second, heads = nil, {}
+  local threes = {}
+  function three_of(n)
+    local text = threes[n]
+    if not text then
+      text = string.format('%03d', n)
+      threes[n] = text
+    end
+    return text
+  end
+
+  local second, heads = nil, {} -- where both are whole, the digits before the last three are made once a second
   local made_at, texts = {}, {} -- by ms: what was given last, and when
   local function make(ms)
     local rest = NOW % 1000
@@ -134,7 +133,7 @@ local function change(record, field, value)
 end
 
 -- Write what changed: one command for each hash, however many fields. A field with a function of its own in `packed` is
--- written as that gives it; a reply is written and not kept.
+-- written as that gives it.
 local packed = {}
 local function write_changes()
   for k = 1, changes do
@@ -147,13 +146,13 @@ local function write_changes()
       sheet[field] = nil
     end
     call('HSET', record.key or node_key(record.index), unpack(row, 1, last))
-    record.sheet, record.reply, changed[k] = nil, nil, nil
+    record.sheet, changed[k] = nil, nil
   end
   changes = 0
 end
 
 local function begin(keys, args)
-  call, sha1hex = redis.call, redis.sha1hex
+  call = redis.call
   if P ~= keys[1] then
     P = keys[1]
     STAMP, EVENTS, SERVES, TMP = P .. 'stamp', P .. 'events', P .. 'serves', P .. 'tmp'

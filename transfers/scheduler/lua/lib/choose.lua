@@ -8,7 +8,7 @@ local RAREST, RAREST_LAST = 16, '15' -- shards of the job looked at from the rar
 local SAMPLE = 8        -- when none of those will do: so many are compared
 local FEW = 3           -- copies, those under way among them, up to which another shard is looked for instead
 local NEAR, ONE = 1.1, 1 -- a shard with so many times the copies of the next rarest, and one more, is rare enough
-local REFRESHED_EVERY = 8 -- calls after which the rarest are read again; a new shard's first copy has them read at once
+local REFRESHED_EVERY = 16 -- calls after which the rarest are read again; a new shard's first copy has them read at once
 
 local NOTHING = {}
 local byte_of = ('').byte -- while a library is loaded there is no `string` by name
@@ -61,27 +61,23 @@ local function least_held(j, shards)
   return best, fewest
 end
 
--- Of the job's rarest shards one that is in the bitmaps `have` and `need` and not in `begun`, of the fewest copies or near to
--- it, those under way counted; and how many.
-local function rare_shard(j, have, need, begun)
+-- Of the job's rarest shards one that is in the bitmaps `have` and `need` and not begun since (see need_of), of the fewest
+-- copies or near to it, those under way counted; and how many.
+local function rare_shard(j, have, need, begun, reading)
   local rarest, now, coming = rarest_of(j), j.copies, j.coming
   local shards, bytes, values, twice, enough = rarest.shards, rarest.bytes, rarest.values, rarest.twice, rarest.enough
-  local best, fewest
+  local best, fewest = nil, math.huge
   for k = 1, #shards do
-    if best and fewest <= enough[k] then
+    if fewest <= enough[k] then
       break -- copies only come to be: this and all after it have as many by now, or nearly
     end
     local at, value, two = bytes[k], values[k], twice[k]
-    local byte = byte_of(have, at)
-    if byte and byte % two >= value then
-      byte = byte_of(need, at)
-      if byte and byte % two >= value then
-        local s = shards[k]
-        if not begun[s] then
-          local count = (now[s] or 0) + (coming[s] or 0)
-          if not best or count < fewest then
-            best, fewest = s, count
-          end
+    if (byte_of(have, at) or 0) % two >= value and (byte_of(need, at) or 0) % two >= value then
+      local s = shards[k]
+      if begun[s] ~= reading then
+        local count = (now[s] or 0) + (coming[s] or 0)
+        if count < fewest then
+          best, fewest = s, count
         end
       end
     end
@@ -96,7 +92,7 @@ end
 
 -- A shard that src has and i needs, or nil.
 function common_shard(j, src, i)
-  local counted = tally_of(j)
+  local counted = j.tally or tally_of(j)
   counted.attempts = counted.attempts + 1
   if j.policy == 'random' then
     return some_bits(common(j, src, i), 1)[1]
@@ -107,7 +103,7 @@ function common_shard(j, src, i)
   local among, best, fewest
   if j.own_zone == 1 then
     among = common(j, src, i)
-    best, fewest = rare_shard(j, among, among, NOTHING)
+    best, fewest = rare_shard(j, among, among, NOTHING, true)
   else
     best, fewest = rare_shard(j, call('GET', j.have .. src) or '', need_of(j, i))
   end

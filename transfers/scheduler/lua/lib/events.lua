@@ -1,38 +1,48 @@
--- events: the stream from which the record is made. What happens to shards is told in one field, the rest in named ones.
+-- events: the stream from which the record is made. An entry is what happened once, in fields with names, or, of transfers,
+-- all of one kind that a call told of, in one field.
 --
--- events  stream; t: when, e: what; d: a line for each shard: job, node, shard, source, bytes, ms, lease, when it was assigned,
---         ms until its first byte came ('' if none did), and crc or why, separated by tabs
+-- events  stream; t: when, e: what, and more; or <what>: when, and a line for each shard: job, node, shard, source, bytes, ms,
+--         lease, when it was assigned, ms until its first byte came ('' if none did), and crc or why, separated by tabs
 
 local EVENTS_KEPT = '200000'
+local TRIMMED_EVERY = 64 -- calls: between these a shard's end is told without a look at the stream's length
 
 function event(kind, ...)
   call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_KEPT, '*', 't', NOW_TEXT, 'e', kind, ...)
 end
 
-local done = {} -- lines of this call
-after_break[#after_break + 1] = function()
-  if #done > 0 then done = {} end -- of a call that broke off
-end
+local done = {} -- lines of this call, the first with the time before it
+after_break[#after_break + 1] = function() done = {} end
 
 function tell_done()
-  if #done == 1 then
-    event('done', 'd', done[1])
-    done[1] = nil
-  elseif #done > 0 then
-    event('done', 'd', table.concat(done, '\n'))
-    done = {}
+  local count = #done
+  if count == 0 then
+    return
+  end
+  local lines = count == 1 and done[1] or table.concat(done, '\n')
+  if calls % TRIMMED_EVERY == 0 then
+    call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_KEPT, '*', 'done', lines)
+  else
+    call('XADD', EVENTS, '*', 'done', lines)
+  end
+  for k = 1, count do
+    done[k] = nil
   end
 end
 at_end[#at_end + 1] = tell_done
 
 -- last: the digest of a transfer that is done, why another ended
 function transfer_event(kind, l, node, source, bytes, ms, first, last)
-  local line = l.job .. '\t' .. node .. '\t' .. l.text .. '\t' .. source .. '\t' .. bytes .. '\t' .. ms .. '\t' .. l.id .. '\t'
-    .. l.started .. '\t' .. first .. '\t' .. last
-  if kind == 'done' then
-    done[#done + 1] = line
-  else
+  local count = #done
+  if kind ~= 'done' and count > 0 then
     tell_done() -- in order
-    event(kind, 'd', line)
+    count = 0
+  end
+  local line = (count == 0 and NOW_TEXT .. '\n' or '') .. l.job .. '\t' .. node .. '\t' .. l.text .. '\t' .. source .. '\t'
+    .. bytes .. '\t' .. ms .. '\t' .. l.id .. '\t' .. l.started .. '\t' .. first .. '\t' .. last
+  if kind == 'done' then
+    done[count + 1] = line
+  else
+    call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_KEPT, '*', kind, line)
   end
 end

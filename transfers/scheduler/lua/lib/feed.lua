@@ -43,41 +43,46 @@ function wake_successor(j, i)
   end
 end
 
--- A source has a free slot, or something new: serve parked nodes until its slots or its takers run out.
+-- Serve parked nodes from src until its slots or its takers run out.
+local function serve_parked(j, src, n)
+  for _ = 1, ROUNDS do
+    if not may_serve(n) then
+      return
+    end
+    local i, s, how
+    if job_lets_send(j, src) then
+      i, s, how = find_taker(j, src)
+    end
+    if not i then
+      return
+    end
+    deliver(i, grant(j, i, s, src, how))
+  end
+end
+
+-- A source has a free slot, or something new.
 function wake_for_uploader(src)
   local n = N[src]
-  if not may_serve(n) then
-    return
-  end
-  because = 'freed'
   local serving = n.serving or served_by(src)
   for at = 1, #serving do
     local job_id = serving[at]
     local j = M.jobs[job_id] or load_job(job_id)
-    if not is_open(j) then
+    if j.topology == 'mesh' and j.parked_count == 0 and j.state == 'running' or not may_serve(n) then
+      -- nobody waits, or there is nothing to give
+    elseif j.state ~= 'running' then
       if j.state ~= 'paused' then
         unserve_job(src, job_id)
       end
     elseif j.topology == 'pipeline' then
+      because = 'freed'
       wake_successor(j, src)
       local head = call('ZRANGE', j.key .. ':chain', 0, 0)[1]
       if head and head ~= src and N[head].wants > 0 then
         feed_parked(head) -- it may wait for what a node further down has read
       end
-    elseif j.parked_count > 0 then
-      for _ = 1, ROUNDS do
-        if not may_serve(n) then
-          return
-        end
-        local i, s, how
-        if job_lets_send(j, src) then
-          i, s, how = find_taker(j, src)
-        end
-        if not i then
-          break
-        end
-        deliver(i, grant(j, i, s, src, how))
-      end
+    else
+      because = 'freed'
+      serve_parked(j, src, n)
     end
   end
 end

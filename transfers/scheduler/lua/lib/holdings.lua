@@ -9,28 +9,29 @@
 
 local TIES = 16 -- random parts of a copy
 
--- What one node needs of one job as it was last read, for the matches of one call, and what it has begun since.
+-- What one node needs of one job as it was last read, for the matches of one call, and what it has begun since: shard -> the
+-- number of the reading. Of earlier readings something may be left there.
 local asked_job, asked_node, asked_need
-local begun = {}
+local begun, reading = {}, 0
 
 local function forget_need() asked_job = nil end
 at_end[#at_end + 1] = forget_need
 after_break[#after_break + 1] = forget_need
 
--- The bitmap of what node i needs, and the shards (as keys) that it has been given since.
+-- The bitmap of what node i needs, and what it has been given since: the shards that have this number in this table.
 function need_of(j, i)
   if asked_job ~= j or asked_node ~= i then
     asked_job, asked_node, asked_need = j, i, call('GET', j.need .. i) or ''
-    if next(begun) then begun = {} end
+    reading = reading + 1
   end
-  return asked_need, begun
+  return asked_need, begun, reading
 end
 
 -- Node i gets shard s (and as text), or wants it again.
 function needs_no_more(j, i, s, text)
   call('SETBIT', j.need .. i, text, '0')
   if asked_job == j and asked_node == i then
-    begun[s] = true
+    begun[s] = reading
   end
 end
 
@@ -124,7 +125,7 @@ function hold(j, i, s, text)
   if call('SETBIT', j.have .. i, text, '1') == 1 then
     return false
   end
-  local counted = tally_of(j)
+  local counted = j.tally or tally_of(j)
   counted.held = counted.held + 1
   local counts = j.counts
   local count = counts[i]
@@ -149,7 +150,7 @@ end
 -- The node's copy of s counts no longer; with `wants`, it is to be fetched again.
 function unhold(j, i, s, wants)
   if call('SETBIT', j.have .. i, s, 0) == 1 then
-    local counted = tally_of(j)
+    local counted = j.tally or tally_of(j)
     counted.held = counted.held - 1
     j.counts[i] = nil
     if count_of(j, i) == 0 then

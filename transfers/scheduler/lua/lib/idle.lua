@@ -91,10 +91,10 @@ function set_giver(j, i, gives)
   end
 end
 
--- Put the node (n: its record) among those that can serve, or take it out. Gives whether it can.
-function set_uploader(i, n)
-  n = n or N[i]
-  local place = may_serve(n) and (n.slow >= MARKED and 'slow' or 'normal') or nil
+-- Put the node among those that can serve, or take it out, after a transfer from it began or ended.
+function place_uploader(i, n)
+  local place
+  if #n.serves < n.able then place = n.kind end
   if place ~= n.place then
     n.place = place
     unlisted_count = unlisted_count + 1
@@ -111,5 +111,11 @@ function set_uploader(i, n)
       end
     end
   end
-  return place ~= nil
+end
+
+-- The same after anything else about the node changed.
+function set_uploader(i)
+  local n = N[i]
+  weigh_node(n)
+  place_uploader(i, n)
 end

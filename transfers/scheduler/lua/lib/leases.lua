@@ -35,7 +35,7 @@ local function new_lease_id(dst)
   end
   last = last + 1
   M.lease_last = last
-  return M.lease_head .. (THREES[last] or three_of(last)) .. '.' .. dst
+  return M.lease_head .. three_of(last) .. '.' .. dst
 end
 
 -- See to it that the reaper looks at this node's transfers by `when`.
@@ -58,17 +58,17 @@ local function take_slots(j, l, dst)
   local serves = src.serves
   serves[#serves + 1] = l.id
   serves_changed(src)
-  set_uploader(l.src, src)
+  place_uploader(l.src, src)
   if j.limits then count_for_job(j, l.dst, l.src, 1) end
 end
 
+-- The last of the list takes the place of what is taken out.
 local function take_out(list, value)
   local count = #list
   for k = 1, count do
     if list[k] == value then
-      for later_one = k, count do
-        list[later_one] = list[later_one + 1]
-      end
+      list[k] = list[count]
+      list[count] = nil
       return
     end
   end
@@ -84,7 +84,7 @@ local function free_slots(j, l, dst)
   local src = N[l.src]
   take_out(src.serves, l.id)
   serves_changed(src)
-  set_uploader(l.src, src)
+  place_uploader(l.src, src)
   if j.limits then count_for_job(j, l.dst, l.src, -1) end
 end
 
@@ -94,7 +94,7 @@ function bytes_of(j, s)
 end
 
 -- The assignment as the agent reads it, as JSON.
-local function assignment_of(j, l)
+function assignment_of(j, l)
   j.json = j.json or '","job":' .. cjson.encode(j.id) .. ',"shard":'
   local crc = l.how ~= 'confirm' and (j.digests[l.shard] or digest_of(j, l.shard, l.text))
   local digest = crc and ',"digest":' or ''
@@ -121,7 +121,7 @@ function grant(j, i, s, src, how)
   change(n, 'takes', takes)
   if n.due == 0 or n.due > NOW + j.lease_ms then look_by(n, NOW + j.lease_ms) end
   take_slots(j, l, n)
-  local counted = tally_of(j)
+  local counted = j.tally or tally_of(j)
   counted.moving, counted.assigned = counted.moving + 1, counted.assigned + 1
   j.coming[s] = (j.coming[s] or 0) + 1
   needs_no_more(j, i, s, l.text)
@@ -195,7 +195,7 @@ function release(l, brought)
   if j.own_zone == 1 then came_into_zone(j, l.dst, l.shard) end
   if exists(j) then
     log_end(j, l, brought)
-    local counted = tally_of(j)
+    local counted = j.tally or tally_of(j)
     counted.moving = counted.moving - 1
     local coming = (j.coming[l.shard] or 1) - 1
     j.coming[l.shard] = coming > 0 and coming or nil
@@ -250,7 +250,7 @@ function fail_lease(id, kind, why, bytes, ms, tell, first)
       make_fresh(j, l.shard)
     end
   else
-    local counted = tally_of(j)
+    local counted = j.tally or tally_of(j)
     counted.bytes_peer = counted.bytes_peer + bytes
     if why ~= 'moved' then
       local till = NOW + avoid_for(j, l, kind)

@@ -23,7 +23,7 @@ function can_give(j, src, i)
 end
 
 local function attempt(j)
-  local counted = tally_of(j)
+  local counted = j.tally or tally_of(j)
   counted.attempts = counted.attempts + 1
 end
 
@@ -309,13 +309,14 @@ function feed_mesh(j, i, want, given, relaxed)
     wake_for_bucket(j, neediness(j, i, n))
     count = read_bucket(j, i, want, given, relaxed)
   end
-  while count < want and room_for_peers(n, j) > 0 and (not j.limits or job_lets_take(j, i)) do
+  local room = count < want and math.min(want - count, room_for_peers(n, j)) or 0
+  while room > 0 and (not j.limits or job_lets_take(j, i)) do
     local s, src, how = find_peer(j, i, n, relaxed)
     if not s then
       break
     end
     give(given, i, grant(j, i, s, src, how))
-    count = count + 1
+    count, room = count + 1, room - 1
   end
   if j.policy == 'peers-first' then
     count = count + read_bucket(j, i, want - count, given, relaxed)

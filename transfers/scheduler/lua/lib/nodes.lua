@@ -11,7 +11,7 @@
 MARKED = 2 -- slow transfers in a row that make a node slow
 
 local FIELDS = { 'state', 'epoch', 'name', 'address', 'up_max', 'down_max', 'gcs_max', 'takes', 'due', 'wants',
-  'parked_at', 'gcs_wait', 'shunned', 'barred', 'slow', 'slow_at', 'strikes', 'request', 'ipad', 'opad', 'zone' }
+  'parked_at', 'gcs_wait', 'shunned', 'barred', 'slow', 'slow_at', 'strikes', 'told', 'ipad', 'opad', 'zone' }
 -- What a field is where a record has none: most are, so that the record of a node stays small.
 local USUAL = { due = 0, wants = 0, parked_at = 0, gcs_wait = 0, shunned = 0, barred = 0, slow = 0, slow_at = 0, strikes = 0,
   up_max = 0, down_max = 0, gcs_max = 0 }
@@ -114,11 +114,16 @@ function serves_changed(n)
   n.serves_changed, changed_serves[changed_count] = true, n
 end
 
-function may_serve(n)
-  return #n.serves < n.up_max and n.shunned <= NOW and n.barred == 0 and (n.state == 'live' or n.state == 'draining')
+function is_slow(n) return n.slow >= MARKED end
+
+-- Told anew after each change of what it depends on (lib/idle.lua). able: how many may read from it at once; kind: whether it
+-- is among the normal or the slow ones.
+function weigh_node(n)
+  local serves = (n.state == 'live' or n.state == 'draining') and n.barred == 0 and n.shunned <= NOW
+  n.able, n.kind = serves and n.up_max or 0, is_slow(n) and 'slow' or 'normal'
 end
 
-function is_slow(n) return n.slow >= MARKED end
+function may_serve(n) return #n.serves < n.able end
 
 local function read_node(nodes, i)
   local n = setmetatable({ index = i, handed = true }, NODE) -- handed: its inbox may hold something
@@ -132,10 +137,12 @@ local function read_node(nodes, i)
     n[field] = value
   end
   n.zone = n.zone or ''
+  n.request = n.told and n.told:match('^%S*')
   unpack_takes(n, n.takes or '')
   unpack_serves(n, call('HGET', SERVES, i) or '')
   n.listed = call('GETBIT', P .. 'up', i) == 1
-  n.place = n.listed and (is_slow(n) and 'slow' or 'normal') or nil
+  weigh_node(n)
+  n.place = n.listed and n.kind or nil
   nodes[i] = n
   return n
 end

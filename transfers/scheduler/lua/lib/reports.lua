@@ -86,7 +86,7 @@ local function accept(j, i, n, l, crc, bytes, ms, first, out)
   local size = tonumber(bytes) or 0
   local from = ''
   if src ~= '' then
-    local source, counted = N[src], tally_of(j)
+    local source, counted = N[src], j.tally or tally_of(j)
     from = source.name
     counted.bytes_peer = counted.bytes_peer + size
     if source.strikes > 0 then

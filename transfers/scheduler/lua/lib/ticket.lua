@@ -23,5 +23,6 @@ end
 -- A ticket for the node called dst to read shard s (as text) of the job from node src.
 function ticket(src, job_id, s, dst)
   local expires = later(TICKET_MS)
+  local sha1hex = redis.sha1hex
   return expires .. '.' .. sha1hex(src.opad .. sha1hex(src.ipad .. job_id .. '|' .. s .. '|' .. dst .. '|' .. expires))
 end

@@ -1,0 +1,50 @@
+-- answer: what `next` replies, and replies again to a request that is repeated.
+--
+-- n:<i> told  of its last call of next: the request's id, "+" if it was parked then, the leases given, separated by spaces; if
+--             there is more to say, a line of JSON with that
+
+local PARKED = '{"parked":true,"unsettled":[],"rejected":[],"stale":[],"finished":[]}'
+local NOT_PARKED = '{"parked":false,"unsettled":[],"rejected":[],"stale":[],"finished":[]}'
+
+local answer = {} -- used again by each call
+
+-- A list of an empty place, for what end_answer puts there; the assignments are to follow.
+function begin_answer()
+  for k = #answer, 2, -1 do
+    answer[k] = nil
+  end
+  answer[1] = ''
+  return answer
+end
+
+-- The list as it is replied, noted with the node.
+function end_answer(n, request, parked, outcome)
+  local told = request .. (parked and ' +' or ' ')
+  for k = 2, #answer do
+    told = told .. ' ' .. answer[k]:match('^{"lease":"([^"]+)')
+  end
+  local head = parked and PARKED or NOT_PARKED
+  if outcome.noteworthy then
+    head = '{"parked":' .. (parked and 'true' or 'false') .. ',"unsettled":' .. json_list(outcome.unsettled)
+      .. ',"rejected":' .. json_list(outcome.rejected) .. ',"stale":' .. json_list(outcome.stale)
+      .. ',"finished":' .. json_list(outcome.finished) .. '}'
+    told = told .. '\n' .. head
+  end
+  answer[1] = head
+  n.request = request
+  change(n, 'told', told)
+  return answer
+end
+
+-- The reply to the node's last call, without what has ended since.
+function told_again(i, n)
+  local _, parked, ids, head = n.told:match('^(%S*) (%+?)([^\n]*)\n?(.*)$')
+  local again = { head ~= '' and head or parked == '+' and PARKED or NOT_PARKED }
+  for id in ids:gmatch('%S+') do
+    local l = lease_of(i, id)
+    if l then
+      again[#again + 1] = assignment_of(load_job(l.job), l)
+    end
+  end
+  return again
+end
