@@ -18,7 +18,7 @@ if not is_current(i, ARGV[4]) then
 end
 local n = N[i]
 if ARGV[5] ~= '' and n.request == ARGV[5] then
-  return told_again(i, n)
+  return told_again(i)
 end
 begin_asking(i)
 local outcome = apply_reports(i, FIRST_REPORT)

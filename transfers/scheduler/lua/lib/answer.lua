@@ -37,8 +37,8 @@ function end_answer(n, request, parked, outcome)
 end
 
 -- The reply to the node's last call, without what has ended since.
-function told_again(i, n)
-  local _, parked, ids, head = n.told:match('^(%S*) (%+?)([^\n]*)\n?(.*)$')
+function told_again(i)
+  local _, parked, ids, head = call('HGET', node_key(i), 'told'):match('^(%S*) (%+?)([^\n]*)\n?(.*)$')
   local again = { head ~= '' and head or parked == '+' and PARKED or NOT_PARKED }
   for id in ids:gmatch('%S+') do
     local l = lease_of(i, id)

@@ -15,6 +15,8 @@ local P, NOW, NOW_TEXT, ARGV, call -- NOW as text as well: Lua takes half a micr
 local STAMP, EVENTS, SERVES, TMP -- keys of every call, made when P is another than the last call's
 local M          -- what is remembered of this cell
 local N          -- its nodes, by index: what is not remembered yet is read (lib/nodes.lua)
+local because    -- what makes matches possible: asked, freed (a source has a slot or a shard), bucket, tick, late (a transfer
+                 -- was broken off)
 local lazily = {}
 local after_break = {} -- what parts that keep something for one call do when one begins after a call that broke off
 local broken = false -- whether the last call did
@@ -88,26 +90,27 @@ do
 
   local second, heads = nil, {} -- where both are whole, the digits before the last three are made once a second
   local made_at, texts = {}, {} -- by ms: what was given last, and when
-  local function make(ms)
-    local rest = NOW % 1000
-    if ms % 1000 ~= 0 or rest % 1 ~= 0 or NOW < 1000 then
-      return tostring(NOW + ms)
-    end
-    if second ~= NOW - rest then
-      second, heads = NOW - rest, {}
-    end
-    local head = heads[ms]
-    if not head then
-      head = tostring((second + ms) / 1000)
-      heads[ms] = head
-    end
-    return head .. three_of(rest)
-  end
+  local at, rest, tail          -- a time, what it has of a second, and that as text; false where it is not whole
   function later(ms)
-    if made_at[ms] ~= NOW then
-      made_at[ms], texts[ms] = NOW, make(ms)
+    if made_at[ms] == NOW then
+      return texts[ms]
     end
-    return texts[ms]
+    if at ~= NOW then
+      at, rest = NOW, NOW % 1000
+      tail = NOW >= 1000 and rest % 1 == 0 and three_of(rest)
+    end
+    local text
+    if tail and ms % 1000 == 0 then
+      if second ~= NOW - rest then
+        second, heads = NOW - rest, {}
+      end
+      text = (heads[ms] or tostring((second + ms) / 1000)) .. tail
+      heads[ms] = heads[ms] or text:sub(1, -4)
+    else
+      text = tostring(NOW + ms)
+    end
+    made_at[ms], texts[ms] = NOW, text
+    return text
   end
 end
 
@@ -133,7 +136,7 @@ local function change(record, field, value)
 end
 
 -- Write what changed: one command for each hash, however many fields. A field with a function of its own in `packed` is
--- written as that gives it.
+-- written as that gives it; what a node was told is written and not kept.
 local packed = {}
 local function write_changes()
   for k = 1, changes do
@@ -146,7 +149,7 @@ local function write_changes()
       sheet[field] = nil
     end
     call('HSET', record.key or node_key(record.index), unpack(row, 1, last))
-    record.sheet, changed[k] = nil, nil
+    record.sheet, record.told, changed[k] = nil, nil, nil
   end
   changes = 0
 end
@@ -171,7 +174,7 @@ local function begin(keys, args)
   if not M or not before or M.stamp ~= before then
     forget_cell(before)
   end
-  N, M.now = M.nodes, NOW
+  N, M.now, because = M.nodes, NOW, 'asked'
   M.stamp, M.mark = nil, mark -- until the end nothing is to be trusted
   if broken then
     for k = 1, changes do -- what that call left

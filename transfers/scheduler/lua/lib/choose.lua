@@ -7,7 +7,7 @@
 local RAREST, RAREST_LAST = 16, '15' -- shards of the job looked at from the rarest up
 local SAMPLE = 8        -- when none of those will do: so many are compared
 local FEW = 3           -- copies, those under way among them, up to which another shard is looked for instead
-local NEAR, ONE = 1.1, 1 -- a shard with so many times the copies of the next rarest, and one more, is rare enough
+local NEAR, ONE = 1.2, 1 -- a shard with so many times the copies of the next rarest, and one more, is rare enough
 local REFRESHED_EVERY = 16 -- calls after which the rarest are read again; a new shard's first copy has them read at once
 
 local NOTHING = {}
@@ -23,13 +23,14 @@ function rarest_of(j)
   list = list or { shards = {}, bytes = {}, values = {}, twice = {}, enough = {} }
   local found = call('ZRANGE', j.rarity, '0', RAREST_LAST, 'WITHSCORES')
   local shards, bytes, values, twice, enough, all = list.shards, list.bytes, list.values, list.twice, list.enough, j.copies
+  local coming = j.coming
   for k = 1, RAREST do
     local s = found[2 * k - 1]
     s = s and s + 0
     shards[k] = s
     if s then
       local count = found[2 * k] + 0
-      all[s], enough[k] = count, count > FEW and count * NEAR + ONE or count
+      all[s], enough[k] = count, count > FEW and (count + (coming[s] or 0)) * NEAR + ONE or count
       bytes[k], values[k], twice[k] = (s - s % 8) / 8 + 1, BIT[s % 8], 2 * BIT[s % 8]
     end
   end

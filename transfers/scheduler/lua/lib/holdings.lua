@@ -11,17 +11,13 @@ local TIES = 16 -- random parts of a copy
 
 -- What one node needs of one job as it was last read, for the matches of one call, and what it has begun since: shard -> the
 -- number of the reading. Of earlier readings something may be left there.
-local asked_job, asked_node, asked_need
+local asked_call, asked_job, asked_node, asked_need
 local begun, reading = {}, 0
-
-local function forget_need() asked_job = nil end
-at_end[#at_end + 1] = forget_need
-after_break[#after_break + 1] = forget_need
 
 -- The bitmap of what node i needs, and what it has been given since: the shards that have this number in this table.
 function need_of(j, i)
-  if asked_job ~= j or asked_node ~= i then
-    asked_job, asked_node, asked_need = j, i, call('GET', j.need .. i) or ''
+  if asked_job ~= j or asked_node ~= i or asked_call ~= calls then
+    asked_call, asked_job, asked_node, asked_need = calls, j, i, call('GET', j.need .. i) or ''
     reading = reading + 1
   end
   return asked_need, begun, reading

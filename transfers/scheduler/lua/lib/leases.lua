@@ -104,8 +104,6 @@ function assignment_of(j, l)
       .. (l.how == 'confirm' and ',"confirm":true}' or '}')
   end
   local src = N[l.src]
-  src.place_json = src.place_json
-    or ',"source":' .. cjson.encode(src.name) .. ',"address":' .. cjson.encode(src.address) .. ',"ticket":"'
   return '{"lease":"' .. l.id .. j.json .. l.text .. ',"expires":' .. l.expires .. digest .. crc .. src.place_json
     .. ticket(src, j.id, l.text, N[l.dst].name) .. (l.how == 'cut_through' and '","cut_through":true}' or '"}')
 end

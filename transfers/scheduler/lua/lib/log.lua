@@ -8,12 +8,6 @@
 local LOG_KEPT = 20000
 local WRITTEN_EVERY = 32 -- lines that are written at once; the reaper's tick writes what there is
 
--- What made matches possible: asked, freed (a source has a slot or a shard), bucket, tick, late (its transfer was broken off).
-because = 'asked'
-local function forget_why() because = 'asked' end
-at_end[#at_end + 1] = forget_why
-after_break[#after_break + 1] = forget_why
-
 function write_log(j)
   if j.state and #j.lines > 0 then
     call('RPUSH', j.key .. ':log', unpack(j.lines))

@@ -125,6 +125,8 @@ end
 
 function may_serve(n) return #n.serves < n.able end
 
+-- A record is as large for 32 fields as for 17, and twice that for one more; a node has up to 30 all the time. So what is asked
+-- for seldom is not kept: the address and what the last request was told.
 local function read_node(nodes, i)
   local n = setmetatable({ index = i, handed = true }, NODE) -- handed: its inbox may hold something
   local values = call('HMGET', node_key(i), unpack(FIELDS))
@@ -137,7 +139,9 @@ local function read_node(nodes, i)
     n[field] = value
   end
   n.zone = n.zone or ''
+  n.place_json = n.address and ',"source":' .. cjson.encode(n.name) .. ',"address":' .. cjson.encode(n.address) .. ',"ticket":"'
   n.request = n.told and n.told:match('^%S*')
+  n.address, n.told = nil, nil
   unpack_takes(n, n.takes or '')
   unpack_serves(n, call('HGET', SERVES, i) or '')
   n.listed = call('GETBIT', P .. 'up', i) == 1

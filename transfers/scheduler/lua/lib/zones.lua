@@ -34,15 +34,12 @@ function near(j, i)
 end
 
 -- What was under way into one zone for one job when it was last asked for in this call: shard -> transfers.
-local looked_job, looked_zone, coming
-local function look_again() looked_job = nil end
-at_end[#at_end + 1] = look_again
-after_break[#after_break + 1] = look_again
+local looked_call, looked_job, looked_zone, coming
 
 -- Whether somebody in the zone receives s. O(nodes of the zone), once in a call that loses something.
 local function comes_into(j, zone, s)
-  if looked_job ~= j or looked_zone ~= zone then
-    looked_job, looked_zone, coming = j, zone, {}
+  if looked_call ~= calls or looked_job ~= j or looked_zone ~= zone then
+    looked_call, looked_job, looked_zone, coming = calls, j, zone, {}
     for _, i in ipairs(all_bits(call('GET', zone_key(zone)) or '')) do
       for _, l in ipairs(N[text_of(i)].takes) do
         if l.job == j.id then
@@ -57,12 +54,12 @@ end
 -- For jobs that keep to zones. Node i has shard s, or will have it.
 function brought_into_zone(j, i, s)
   call('SETBIT', into_key(j, N[i].zone), s, 1)
-  look_again()
+  looked_job = nil
 end
 
 -- A transfer of s to node i is over.
 function came_into_zone(j, i, s)
-  if looked_job == j and looked_zone == N[i].zone then
+  if looked_call == calls and looked_job == j and looked_zone == N[i].zone then
     coming[s] = coming[s] - 1
   end
 end
