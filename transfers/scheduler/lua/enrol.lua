@@ -16,7 +16,7 @@ for _, name in ipairs(cjson.decode(ARGV[4])) do
   if not member(j, i) then
     local state = N[i].state
     set_member(j, i, (state == 'dead' or state == 'left') and 'gone' or 'enrolled')
-    call('SET', j.need .. i, all)
+    call('SET', j.need[i], all)
     change_job(j, 'chain_end', j.chain_end + 1)
     call('ZADD', j.key .. ':chain', j.chain_end, i)
     want_job(i, j)

@@ -88,7 +88,7 @@ end
 
 -- What src has and i needs, as a bitmap; across zones only what i's zone does not get otherwise.
 local function common(j, src, i)
-  return j.own_zone == 1 and crosses(j, src, i) and shards_to_cross(j, src, i) or both(j.have .. src, j.need .. i)
+  return j.own_zone == 1 and crosses(j, src, i) and shards_to_cross(j, src, i) or both(j.have[src], j.need[i])
 end
 
 -- A shard that src has and i needs, or nil.
@@ -106,7 +106,7 @@ function common_shard(j, src, i)
     among = common(j, src, i)
     best, fewest = rare_shard(j, among, among, NOTHING, true)
   else
-    best, fewest = rare_shard(j, call('GET', j.have .. src) or '', need_of(j, i))
+    best, fewest = rare_shard(j, call('GET', j.have[src]) or '', need_of(j, i))
   end
   if best and (fewest >= FEW or not j.coming[best]) then
     return best

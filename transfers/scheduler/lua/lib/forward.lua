@@ -58,7 +58,7 @@ local function next_for_head(j, i, n)
     end
   end
   if room_for_peers(n, j) > 0 and job_lets_take(j, i) then
-    for _, s in ipairs(first_bits(call('GET', j.need .. i) or '', HEAD_LOOK)) do
+    for _, s in ipairs(first_bits(call('GET', j.need[i]) or '', HEAD_LOOK)) do
       if call('ZSCORE', j.key .. ':fresh', s) then
         break -- from here on the bucket is nearer
       end
@@ -101,7 +101,7 @@ function feed_chain(j, i, want, given)
     if not s or not may_serve(N[above]) or not job_lets_send(j, above) or avoided(j, above, i) then
       break
     end
-    local whole = call('GETBIT', j.have .. above, s) == 1
+    local whole = call('GETBIT', j.have[above], s) == 1
     give(given, i, grant(j, i, s, above, whole and '' or 'cut_through'))
     count = count + 1
   end

@@ -17,7 +17,7 @@ local begun, reading = {}, 0
 -- The bitmap of what node i needs, and what it has been given since: the shards that have this number in this table.
 function need_of(j, i)
   if asked_job ~= j or asked_node ~= i or asked_call ~= calls then
-    asked_call, asked_job, asked_node, asked_need = calls, j, i, call('GET', j.need .. i) or ''
+    asked_call, asked_job, asked_node, asked_need = calls, j, i, call('GET', j.need[i]) or ''
     reading = reading + 1
   end
   return asked_need, begun, reading
@@ -25,14 +25,14 @@ end
 
 -- Node i gets shard s (and as text), or wants it again.
 function needs_no_more(j, i, s, text)
-  call('SETBIT', j.need .. i, text, '0')
+  call('SETBIT', j.need[i], text, '0')
   if asked_job == j and asked_node == i then
     begun[s] = reading
   end
 end
 
 function needs_again(j, i, s)
-  call('SETBIT', j.need .. i, s, '1')
+  call('SETBIT', j.need[i], s, '1')
   asked_job = nil
 end
 
@@ -40,7 +40,7 @@ end
 function count_of(j, i)
   local count = j.counts[i]
   if not count then
-    count = call('BITCOUNT', j.have .. i)
+    count = call('BITCOUNT', j.have[i])
     j.counts[i] = count
   end
   return count
@@ -95,7 +95,7 @@ end
 
 -- One more live copy.
 local function add_copy(j, i, s, text)
-  call('SETBIT', j.hold .. text, i, '1')
+  call('SETBIT', j.hold[s], i, '1')
   if j.own_zone == 1 then brought_into_zone(j, i, s) end
   local copies = call('ZINCRBY', j.rarity, '1', text) + 0
   if copies == 1 then
@@ -109,7 +109,7 @@ end
 
 -- One live copy less, if it counted.
 local function remove_copy(j, i, s)
-  if call('SETBIT', j.hold .. s, i, 0) == 1 and tonumber(call('ZINCRBY', j.rarity, -1, s)) < 1 then
+  if call('SETBIT', j.hold[s], i, 0) == 1 and tonumber(call('ZINCRBY', j.rarity, -1, s)) < 1 then
     call('ZREM', j.rarity, s)
   end
   lost_to_zone(j, i, s)
@@ -118,7 +118,7 @@ end
 
 -- The node's verified copy of s (and as text) counts from now on. Gives how many it holds, or false when it counted already.
 function hold(j, i, s, text)
-  if call('SETBIT', j.have .. i, text, '1') == 1 then
+  if call('SETBIT', j.have[i], text, '1') == 1 then
     return false
   end
   local counted = j.tally or tally_of(j)
@@ -145,7 +145,7 @@ end
 
 -- The node's copy of s counts no longer; with `wants`, it is to be fetched again.
 function unhold(j, i, s, wants)
-  if call('SETBIT', j.have .. i, s, 0) == 1 then
+  if call('SETBIT', j.have[i], s, 0) == 1 then
     local counted = j.tally or tally_of(j)
     counted.held = counted.held - 1
     j.counts[i] = nil
@@ -169,7 +169,7 @@ function bar(i)
   set_uploader(i)
   for _, job_id in ipairs(holder_in(i)) do
     local j = load_job(job_id)
-    for _, s in ipairs(all_bits(call('GET', j.have .. i) or '')) do
+    for _, s in ipairs(all_bits(call('GET', j.have[i]) or '')) do
       remove_copy(j, i, s)
       fresh_if_lost(j, s)
     end

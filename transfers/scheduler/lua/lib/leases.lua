@@ -210,7 +210,7 @@ function release(l, brought)
   if not brought and dst.handed then
     take_back(l)
   end
-  if not brought and exists(j) and member(j, l.dst) and call('GETBIT', j.have .. l.dst, l.shard) == 0 then
+  if not brought and exists(j) and member(j, l.dst) and call('GETBIT', j.have[l.dst], l.shard) == 0 then
     needs_again(j, l.dst, l.shard)
     if j.topology == 'pipeline' then
       call('SETBIT', j.got .. l.shard, l.dst, 0)

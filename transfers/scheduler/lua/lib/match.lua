@@ -15,7 +15,7 @@ end
 
 -- Whether some normal node holds s.
 local function normal_holder(j, s)
-  return without(j.hold .. s, P .. 'slow'):find('[^%z]') ~= nil
+  return without(j.hold[s], P .. 'slow'):find('[^%z]') ~= nil
 end
 
 function can_give(j, src, i)
@@ -35,11 +35,11 @@ local function seek(j, i, kind)
     return nil
   end
   if count > IDLE_TRIED and (j.policy == 'rarest-first' or j.policy == 'peers-first') then
-    local need = call('GET', j.need .. i) or ''
+    local need = call('GET', j.need[i]) or ''
     for _, s in ipairs(rarest_of(j).shards) do
       if has_bit(need, s) then
         attempt(j)
-        for _, src in ipairs(idle_among(j.hold .. s, HOLDERS_TRIED, near(j, i))) do
+        for _, src in ipairs(idle_among(j.hold[s], HOLDERS_TRIED, near(j, i))) do
           if N[src].place == kind and can_give(j, src, i) then
             return s, src
           end
@@ -78,9 +78,9 @@ end
 
 -- A (shard, source, how) for node i by peers that it would rather not take from: what its own zone does not have.
 local function seek_abroad(j, i, relaxed)
-  for _, s in ipairs(relaxed and first_bits(call('GET', j.need .. i) or '', IDLE_TRIED) or shards_from_abroad(j, i)) do
+  for _, s in ipairs(relaxed and first_bits(call('GET', j.need[i]) or '', IDLE_TRIED) or shards_from_abroad(j, i)) do
     attempt(j)
-    for _, src in ipairs(idle_among(j.hold .. s, HOLDERS_TRIED)) do
+    for _, src in ipairs(idle_among(j.hold[s], HOLDERS_TRIED)) do
       if can_give(j, src, i) then
         local good, how = fits(j, src, s, i)
         if good or relaxed then
@@ -166,13 +166,13 @@ function find_taker(j, src)
   if all then
     return nil
   end
-  local have = call('GET', j.have .. src) or ''
+  local have = call('GET', j.have[src]) or ''
   for _, s in ipairs(rarest_of(j).shards) do
     if has_bit(have, s) then
       attempt(j)
-      for _, i in ipairs(some_bits(without(j.key .. ':waiting', j.hold .. s), 2)) do
+      for _, i in ipairs(some_bits(without(j.key .. ':waiting', j.hold[s]), 2)) do
         i = text_of(i)
-        if takes(j, i, src) and call('GETBIT', j.need .. i, s) == 1 and (not crosses(j, src, i) or may_cross(j, i, s)) then
+        if takes(j, i, src) and call('GETBIT', j.need[i], s) == 1 and (not crosses(j, src, i) or may_cross(j, i, s)) then
           local good, how = fits(j, src, s, i)
           if good then
             return i, s, how
@@ -210,10 +210,10 @@ function fresh_for(j, i)
   if call('SISMEMBER', j.key .. ':suspects', s) == 1 then
     return s, 'confirm'
   end
-  if call('GETBIT', j.need .. i, s) == 1 then
+  if call('GETBIT', j.need[i], s) == 1 then
     return s, ''
   end
-  local needed = first_bits(call('GET', j.need .. i) or '', FRESH_TRIED)
+  local needed = first_bits(call('GET', j.need[i]) or '', FRESH_TRIED)
   local fresh = #needed > 0 and call('ZMSCORE', j.key .. ':fresh', unpack(needed)) or {}
   for k, order in ipairs(fresh) do
     if order then

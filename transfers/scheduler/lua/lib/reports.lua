@@ -31,7 +31,7 @@ local function settle_suspect(j, i, s, crc)
     return
   end
   set_digest(j, s, crc)
-  for _, other in ipairs(all_bits(call('GET', j.hold .. s) or '')) do
+  for _, other in ipairs(all_bits(call('GET', j.hold[s]) or '')) do
     other = tostring(other)
     if other ~= i then
       unhold(j, other, s, true)
@@ -83,7 +83,7 @@ local function accept(j, i, n, l, crc, bytes, ms, first, out)
   if how == 'confirm' then
     settle_suspect(j, i, shard, crc)
   end
-  local size = tonumber(bytes) or 0
+  local size = bytes == j.size_text and j.shard_size or tonumber(bytes) or 0
   local from = ''
   if src ~= '' then
     local source, counted = N[src], j.tally or tally_of(j)

@@ -18,7 +18,7 @@ end
 
 -- An idle node at the usual rate that has the shard.
 local function better_source(j, l)
-  for _, src in ipairs(idle_among(j.hold .. l.shard, LOOKED_AT, near(j, l.dst))) do
+  for _, src in ipairs(idle_among(j.hold[l.shard], LOOKED_AT, near(j, l.dst))) do
     if src ~= l.src and not is_slow(N[src]) and can_give(j, src, l.dst) then
       return src
     end
@@ -46,7 +46,7 @@ function rescue(j, l)
     return true
   end
   -- as long as it needs others as well, these keep its card busy meanwhile
-  local src = not is_slow(N[l.dst]) and call('BITCOUNT', j.need .. l.dst) == 0 and better_source(j, l)
+  local src = not is_slow(N[l.dst]) and call('BITCOUNT', j.need[l.dst]) == 0 and better_source(j, l)
   if not src then
     return false
   end

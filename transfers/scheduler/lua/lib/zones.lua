@@ -68,7 +68,7 @@ end
 function lost_to_zone(j, i, s)
   if j.own_zone == 1 then
     local zone = N[i].zone
-    if not both(j.hold .. s, zone_key(zone)):find('[^%z]') and not comes_into(j, zone, s) then
+    if not both(j.hold[s], zone_key(zone)):find('[^%z]') and not comes_into(j, zone, s) then
       call('SETBIT', into_key(j, zone), s, 0)
     end
   end
@@ -78,8 +78,8 @@ function may_cross(j, i, s) return call('GETBIT', into_key(j, N[i].zone), s) == 
 
 -- What src has and i needs and nobody in i's zone has.
 function shards_to_cross(j, src, i)
-  return both_but(j.have .. src, j.need .. i, into_key(j, N[i].zone))
+  return both_but(j.have[src], j.need[i], into_key(j, N[i].zone))
 end
 
 -- What i needs and nobody in its zone has.
-function wanted_from_abroad(j, i) return without(j.need .. i, into_key(j, N[i].zone)) end
+function wanted_from_abroad(j, i) return without(j.need[i], into_key(j, N[i].zone)) end
