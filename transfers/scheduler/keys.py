@@ -27,7 +27,7 @@ Prefix `{fdist:<cell>}:`, whose hash tag keeps a cell in one slot. <i> is a node
 | j:<job> | hash | the job's spec, state, totals, and the median rates seen |
 | j:<job>:plan | string | what its nodes need to know, opaque here |
 | j:<job>:members | hash | node index -> enrolled, ready, done, failed, gone |
-| j:<job>:have:<i>, j:<job>:need:<i> | bitmap | shards that a node holds; shards neither held nor under way |
+| j:<job>:have:<i>, j:<job>:all | bitmap | shards that a node holds; every shard |
 | j:<job>:hold:<s> | bitmap | nodes that can be asked for a shard |
 | j:<job>:got:<s> | bitmap | pipelines: nodes that hold a shard or receive it |
 | j:<job>:into:<zone> | bitmap | shards that a zone has or gets, where the job keeps to zones |

@@ -23,6 +23,7 @@ end
 call('HSET', job, 'state', 'running', 'order', order, 'gcs_used', 0, 'held', 0, 'done', 0, 'failed', 0, 'gone', 0, 'nodes', 0,
   'bytes_gcs', 0, 'bytes_peer', 0, 'created', NOW, 'reason', '')
 call('SET', job .. ':plan', ARGV[4])
+call('SET', job .. ':all', ones(spec.shard_count))
 local digests = cjson.decode(ARGV[5])
 local last = spec.shard_count - 1
 for s = 0, last, 500 do

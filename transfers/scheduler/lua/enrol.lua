@@ -2,21 +2,19 @@
 --
 -- ARGV  now, seed, job, node names as JSON (the caller sends at most some hundreds a call)
 -- Reply how many were added, or -1 when there is no such job
--- Cost  O(nodes + shards / 8 bytes a node)
+-- Cost  O(nodes)
 
 coordinator_only()
 local j = load_job(ARGV[3])
 if not exists(j) then
   return -1
 end
-local all = ones(j.shard_count)
 local added = 0
 for _, name in ipairs(cjson.decode(ARGV[4])) do
   local i = ensure_index(name)
   if not member(j, i) then
     local state = N[i].state
     set_member(j, i, (state == 'dead' or state == 'left') and 'gone' or 'enrolled')
-    call('SET', j.need[i], all)
     change_job(j, 'chain_end', j.chain_end + 1)
     call('ZADD', j.key .. ':chain', j.chain_end, i)
     want_job(i, j)

@@ -16,7 +16,7 @@ for _, i in ipairs(call('HKEYS', job .. ':members')) do
   if left <= 0 then
     return 1
   end
-  call('UNLINK', job .. ':have:' .. i, job .. ':need:' .. i)
+  call('UNLINK', job .. ':have:' .. i)
   call('HDEL', job .. ':members', i)
   leave_job(i, job_id)
   left = left - 1
@@ -37,7 +37,7 @@ if count > 0 then
 end
 forget_zones({ key = job })
 for _, part in ipairs({ ':plan', ':members', ':rarity', ':fresh', ':digest', ':chain', ':suspects', ':disputes',
-  ':reading', ':avoid', ':parked', ':waiting', ':readers', ':givers', ':ups', ':downs', ':errors', ':pace', ':log', '' }) do
+  ':reading', ':avoid', ':parked', ':waiting', ':readers', ':givers', ':ups', ':downs', ':errors', ':pace', ':log', ':all', '' }) do
   call('UNLINK', job .. part)
 end
 call('ZREM', P .. 'jobs', job_id)

@@ -18,7 +18,7 @@ for _, name in ipairs(cjson.decode(ARGV[4])) do
     set_member(j, i, 'withdrawn')
     call('HDEL', j.key .. ':members', i)
     call('ZREM', j.key .. ':chain', i)
-    call('DEL', j.have[i], j.need[i])
+    call('DEL', j.have[i])
     j.members[i], j.counts[i] = false, nil
     leave_job(i, j.id)
     change_job(j, 'nodes', j.nodes - 1)

@@ -35,8 +35,23 @@ local function first_bits(text, limit)
   return out
 end
 
--- The first set bit of a bitmap, or nil.
-local function first_bit(text) return first_bits(text, 1)[1] end
+-- The first `limit` of `size` bits that are not set, but for those that have this value in the table `except`.
+local function first_gaps(text, size, limit, except, value)
+  local out, count = {}, 0
+  local at = text:find('[^\255]') or #text + 1
+  while at * 8 - 7 <= size and count < limit do
+    local byte = text:byte(at) or 0
+    for k = 0, 7 do
+      local i = (at - 1) * 8 + k
+      if byte % (2 * BIT[k]) < BIT[k] and i < size and except[i] ~= value and count < limit then
+        count = count + 1
+        out[count] = i
+      end
+    end
+    at = text:find('[^\255]', at + 1) or math.max(at, #text) + 1
+  end
+  return out
+end
 
 -- Every set bit of a bitmap.
 local function all_bits(text) return first_bits(text, #text * 8) end
@@ -78,19 +93,12 @@ local function both(a, b, c)
   return call('GET', TMP) or ''
 end
 
--- Bits of A and B that are not in C.
-local function both_but(a, b, c)
-  local shared = P .. 'tmp2'
-  if call('BITOP', 'AND', shared, a, b) == 0 then
-    return ''
+-- Bits of A that are not in B (B may be shorter), and not in C if there is one.
+local function without(a, b, c)
+  if c then
+    call('BITOP', 'OR', TMP, b, c)
+    b = TMP
   end
-  call('BITOP', 'AND', TMP, shared, c)
-  call('BITOP', 'XOR', TMP, TMP, shared)
-  return call('GET', TMP) or ''
-end
-
--- Bits of A that are not in B (B may be shorter).
-local function without(a, b)
   call('BITOP', 'AND', TMP, a, b)
   call('BITOP', 'XOR', TMP, TMP, a)
   return call('GET', TMP) or ''

@@ -3,7 +3,7 @@
 -- The node's copies in a job count no longer. O(shards of the job).
 function forget_copies(j, i)
   for _, s in ipairs(all_bits(call('GET', j.have[i]) or '')) do
-    unhold(j, i, s, true)
+    unhold(j, i, s)
   end
 end
 

@@ -118,40 +118,49 @@ local function number(value) return tonumber(value or 0) or 0 end
 local function node_key(i) return P .. 'n:' .. i end
 local function job_key(job) return P .. 'j:' .. job end
 
--- What this call changed: record k, and in sheet k the fields. Both are used again by the next call, as is the command's
--- row of arguments: what is made anew in each call has to be collected again.
-local changed, sheets, changes, row = {}, {}, 0, {}
-
--- Change a field of a hash that was read into a record: known at once, written when the call ends.
-local function change(record, field, value)
-  record[field] = value
-  local k = record.sheet
-  if not k then
-    changes = changes + 1
-    k = changes
-    record.sheet, changed[k] = k, record
-    sheets[k] = sheets[k] or {}
-  end
-  sheets[k][field] = true
-end
-
--- Write what changed: one command for each hash, however many fields. A field with a function of its own in `packed` is
--- written as that gives it; what a node was told is written and not kept.
-local packed = {}
-local function write_changes()
-  for k = 1, changes do
-    local record, sheet, last = changed[k], sheets[k], 0
-    for field in pairs(sheet) do
-      local pack = packed[field]
-      row[last + 1] = field
-      row[last + 2] = pack and pack(record) or record[field]
-      last = last + 2
-      sheet[field] = nil
+local row = {}    -- a command's arguments, used again by the next
+local packed = {} -- field -> a function that gives what is written for it
+local change, write_changes
+do
+  -- What this call changed: record k, and in sheet k the fields. Both are used again by the next call: what is made anew in each
+  -- call has to be collected again.
+  local changed, sheets, changes = {}, {}, 0
+  after_break[#after_break + 1] = function()
+    for k = 1, changes do
+      changed[k], sheets[k] = nil, nil
     end
-    call('HSET', record.key or node_key(record.index), unpack(row, 1, last))
-    record.sheet, record.told, changed[k] = nil, nil, nil
+    changes = 0
   end
-  changes = 0
+
+  -- Change a field of a hash that was read into a record: known at once, written when the call ends.
+  function change(record, field, value)
+    record[field] = value
+    local k = record.sheet
+    if not k then
+      changes = changes + 1
+      k = changes
+      record.sheet, changed[k] = k, record
+      sheets[k] = sheets[k] or {}
+    end
+    sheets[k][field] = true
+  end
+
+  -- Write what changed: one command for each hash, however many fields. What a node was told is written and not kept.
+  function write_changes()
+    for k = 1, changes do
+      local record, sheet, last = changed[k], sheets[k], 0
+      for field in pairs(sheet) do
+        local pack = packed[field]
+        row[last + 1] = field
+        row[last + 2] = pack and pack(record) or record[field]
+        last = last + 2
+        sheet[field] = nil
+      end
+      call('HSET', record.key or node_key(record.index), unpack(row, 1, last))
+      record.sheet, record.told, changed[k] = nil, nil, nil
+    end
+    changes = 0
+  end
 end
 
 local function begin(keys, args)
@@ -177,10 +186,6 @@ local function begin(keys, args)
   N, M.now, because = M.nodes, NOW, 'asked'
   M.stamp, M.mark = nil, mark -- until the end nothing is to be trusted
   if broken then
-    for k = 1, changes do -- what that call left
-      changed[k], sheets[k] = nil, nil
-    end
-    changes = 0
     for k = 1, #after_break do
       after_break[k]()
     end

@@ -62,9 +62,9 @@ local function least_held(j, shards)
   return best, fewest
 end
 
--- Of the job's rarest shards one that is in the bitmaps `have` and `need` and not begun since (see need_of), of the fewest
+-- Of the job's rarest shards one that is in the bitmap `have`, not in `got`, and not coming (see got_by), of the fewest
 -- copies or near to it, those under way counted; and how many.
-local function rare_shard(j, have, need, begun, reading)
+local function rare_shard(j, have, got, coming_to, reading)
   local rarest, now, coming = rarest_of(j), j.copies, j.coming
   local shards, bytes, values, twice, enough = rarest.shards, rarest.bytes, rarest.values, rarest.twice, rarest.enough
   local best, fewest = nil, math.huge
@@ -73,9 +73,9 @@ local function rare_shard(j, have, need, begun, reading)
       break -- copies only come to be: this and all after it have as many by now, or nearly
     end
     local at, value, two = bytes[k], values[k], twice[k]
-    if (byte_of(have, at) or 0) % two >= value and (byte_of(need, at) or 0) % two >= value then
+    if (byte_of(have, at) or 0) % two >= value and (byte_of(got, at) or 0) % two < value then
       local s = shards[k]
-      if begun[s] ~= reading then
+      if coming_to[s] ~= reading then
         local count = (now[s] or 0) + (coming[s] or 0)
         if count < fewest then
           best, fewest = s, count
@@ -86,9 +86,9 @@ local function rare_shard(j, have, need, begun, reading)
   return best, fewest
 end
 
--- What src has and i needs, as a bitmap; across zones only what i's zone does not get otherwise.
+-- What src has and i has not, as a bitmap; across zones only what i's zone does not get otherwise.
 local function common(j, src, i)
-  return j.own_zone == 1 and crosses(j, src, i) and shards_to_cross(j, src, i) or both(j.have[src], j.need[i])
+  return j.own_zone == 1 and crosses(j, src, i) and shards_to_cross(j, src, i) or without(j.have[src], j.have[i])
 end
 
 -- A shard that src has and i needs, or nil.
@@ -96,23 +96,22 @@ function common_shard(j, src, i)
   local counted = j.tally or tally_of(j)
   counted.attempts = counted.attempts + 1
   if j.policy == 'random' then
-    return some_bits(common(j, src, i), 1)[1]
+    return not_coming(j, i, some_bits(common(j, src, i), 1 + #N[i].takes))[1]
   end
   if j.policy == 'sequential' then
-    return first_bit(common(j, src, i))
+    return not_coming(j, i, first_bits(common(j, src, i), 1 + #N[i].takes))[1]
   end
-  local among, best, fewest
-  if j.own_zone == 1 then
-    among = common(j, src, i)
-    best, fewest = rare_shard(j, among, among, NOTHING, true)
+  local best, fewest
+  if j.own_zone == 1 and crosses(j, src, i) then
+    best, fewest = rare_shard(j, shards_to_cross(j, src, i), '', NOTHING, 0)
   else
-    best, fewest = rare_shard(j, call('GET', j.have[src]) or '', need_of(j, i))
+    best, fewest = rare_shard(j, call('GET', j.have[src]) or '', got_by(j, i))
   end
   if best and (fewest >= FEW or not j.coming[best]) then
     return best
   end
   -- what only one node has would otherwise go from it to all who ask in these moments, and the rest would wait behind it
-  local other, copies = least_held(j, some_bits(among or common(j, src, i), SAMPLE))
+  local other, copies = least_held(j, not_coming(j, i, some_bits(common(j, src, i), SAMPLE + #N[i].takes)))
   return (not best or other and copies < fewest) and other or best
 end
 

@@ -31,8 +31,15 @@ function neighbour(j, i, upstream)
 end
 
 -- The first shard that i needs and that its predecessor holds or is receiving.
-local function next_in_chain(job, i, above)
-  return first_bit(without(job .. ':need:' .. i, job .. ':need:' .. above))
+local function next_in_chain(j, i, above)
+  local held = first_bits(without(j.have[above], j.have[i]), 1 + #N[i].takes)
+  local first = not_coming(j, i, held)[1]
+  for _, l in ipairs(N[above].takes) do
+    if l.job == j.id and (not first or l.shard < first) and needs(j, i, l.shard) then
+      first = l.shard
+    end
+  end
+  return first
 end
 
 -- A node that holds shard s, or else is receiving it, and can forward it to i: whole or not. There may be one when a node
@@ -58,7 +65,7 @@ local function next_for_head(j, i, n)
     end
   end
   if room_for_peers(n, j) > 0 and job_lets_take(j, i) then
-    for _, s in ipairs(first_bits(call('GET', j.need[i]) or '', HEAD_LOOK)) do
+    for _, s in ipairs(first_needed(j, i, HEAD_LOOK)) do
       if call('ZSCORE', j.key .. ':fresh', s) then
         break -- from here on the bucket is nearer
       end
@@ -97,7 +104,7 @@ function feed_chain(j, i, want, given)
   local n = N[i]
   local count = 0
   while count < want and room_for_peers(n, j) > 0 and job_lets_take(j, i) do
-    local s = next_in_chain(j.key, i, above)
+    local s = next_in_chain(j, i, above)
     if not s or not may_serve(N[above]) or not job_lets_send(j, above) or avoided(j, above, i) then
       break
     end

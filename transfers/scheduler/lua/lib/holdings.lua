@@ -1,6 +1,7 @@
 -- holdings: who holds which shard of a job, told in several ways that change together.
 --
--- have:<node> need:<node>  bitmaps over shards (need: neither held nor under way)
+-- have:<node>  bitmap over shards
+-- all          bitmap of every shard
 -- hold:<shard>             bitmap over nodes that can be asked for it
 -- got:<shard>              pipelines only: bitmap over nodes that hold it or receive it
 -- rarity  zset shard -> live copies + a random fraction that breaks ties
@@ -9,31 +10,62 @@
 
 local TIES = 16 -- random parts of a copy
 
--- What one node needs of one job as it was last read, for the matches of one call, and what it has begun since: shard -> the
--- number of the reading. Of earlier readings something may be left there.
-local asked_call, asked_job, asked_node, asked_need
-local begun, reading = {}, 0
+-- What one node holds of one job as it was last read, for the matches of one call, and what it receives or was given since:
+-- shard -> the number of the reading. Of earlier readings something may be left there.
+local asked_call, asked_job, asked_node, asked_have
+local coming_to, reading = {}, 0
 
--- The bitmap of what node i needs, and what it has been given since: the shards that have this number in this table.
-function need_of(j, i)
+-- The bitmap of what node i holds, and what comes to it: the shards that have this number in this table. The others it needs.
+function got_by(j, i)
   if asked_job ~= j or asked_node ~= i or asked_call ~= calls then
-    asked_call, asked_job, asked_node, asked_need = calls, j, i, call('GET', j.need[i]) or ''
+    asked_call, asked_job, asked_node, asked_have = calls, j, i, call('GET', j.have[i]) or ''
     reading = reading + 1
+    local takes = N[i].takes
+    for k = 1, #takes do
+      local l = takes[k]
+      if l.job == j.id then
+        coming_to[l.shard] = reading
+      end
+    end
   end
-  return asked_need, begun, reading
+  return asked_have, coming_to, reading
 end
 
--- Node i gets shard s (and as text), or wants it again.
-function needs_no_more(j, i, s, text)
-  call('SETBIT', j.need[i], text, '0')
+-- Shard s comes to node i from now on.
+function comes_to(j, i, s)
   if asked_job == j and asked_node == i then
-    begun[s] = reading
+    coming_to[s] = reading
   end
 end
 
-function needs_again(j, i, s)
-  call('SETBIT', j.need[i], s, '1')
-  asked_job = nil
+-- What node i holds or receives is to be read again.
+function got_changed() asked_job = nil end
+
+function needs(j, i, s)
+  for _, l in ipairs(N[i].takes) do
+    if l.shard == s and l.job == j.id then
+      return false
+    end
+  end
+  return call('GETBIT', j.have[i], s) == 0
+end
+
+-- The first `limit` shards that node i needs.
+function first_needed(j, i, limit)
+  local have, coming, number_of = got_by(j, i)
+  return first_gaps(have, j.shard_count, limit, coming, number_of)
+end
+
+-- Of these shards those that do not come to node i yet.
+function not_coming(j, i, shards)
+  local _, coming, number_of = got_by(j, i)
+  local left = {}
+  for _, s in ipairs(shards) do
+    if coming[s] ~= number_of then
+      left[#left + 1] = s
+    end
+  end
+  return left
 end
 
 -- How many shards node i holds.
@@ -121,6 +153,7 @@ function hold(j, i, s, text)
   if call('SETBIT', j.have[i], text, '1') == 1 then
     return false
   end
+  asked_job = nil
   local counted = j.tally or tally_of(j)
   counted.held = counted.held + 1
   local counts = j.counts
@@ -143,8 +176,9 @@ function hold(j, i, s, text)
   return count
 end
 
--- The node's copy of s counts no longer; with `wants`, it is to be fetched again.
-function unhold(j, i, s, wants)
+-- The node's copy of s counts no longer: it needs it again.
+function unhold(j, i, s)
+  asked_job = nil
   if call('SETBIT', j.have[i], s, 0) == 1 then
     local counted = j.tally or tally_of(j)
     counted.held = counted.held - 1
@@ -156,9 +190,6 @@ function unhold(j, i, s, wants)
   remove_copy(j, i, s)
   if j.topology == 'pipeline' then
     call('SETBIT', j.got .. s, i, 0)
-  end
-  if wants then
-    needs_again(j, i, s)
   end
   fresh_if_lost(j, s)
 end

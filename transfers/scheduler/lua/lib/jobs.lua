@@ -38,8 +38,8 @@ function load_job(job_id)
   local key = job_key(job_id)
   local v = call('HMGET', key, unpack(JOB_FIELDS))
   j = {
-    id = job_id, key = key, have = keys_of(key .. ':have:'), need = keys_of(key .. ':need:'), hold = keys_of(key .. ':hold:'),
-    got = key .. ':got:', rarity = key .. ':rarity',
+    id = job_id, key = key, have = keys_of(key .. ':have:'), hold = keys_of(key .. ':hold:'), got = key .. ':got:',
+    rarity = key .. ':rarity',
     state = v[1], topology = v[2], policy = v[3], order = v[4], members = {}, counts = {}, digests = {}, copies = {}, coming = {},
     lines = {},
   }

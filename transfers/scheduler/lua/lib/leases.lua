@@ -122,7 +122,7 @@ function grant(j, i, s, src, how)
   local counted = j.tally or tally_of(j)
   counted.moving, counted.assigned = counted.moving + 1, counted.assigned + 1
   j.coming[s] = (j.coming[s] or 0) + 1
-  needs_no_more(j, i, s, l.text)
+  comes_to(j, i, s)
   if j.topology == 'pipeline' then
     call('SETBIT', j.got .. l.text, i, '1')
   end
@@ -210,8 +210,8 @@ function release(l, brought)
   if not brought and dst.handed then
     take_back(l)
   end
+  if not brought then got_changed() end
   if not brought and exists(j) and member(j, l.dst) and call('GETBIT', j.have[l.dst], l.shard) == 0 then
-    needs_again(j, l.dst, l.shard)
     if j.topology == 'pipeline' then
       call('SETBIT', j.got .. l.shard, l.dst, 0)
     end

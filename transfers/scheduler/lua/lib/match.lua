@@ -35,9 +35,9 @@ local function seek(j, i, kind)
     return nil
   end
   if count > IDLE_TRIED and (j.policy == 'rarest-first' or j.policy == 'peers-first') then
-    local need = call('GET', j.need[i]) or ''
+    local have, coming, reading = got_by(j, i)
     for _, s in ipairs(rarest_of(j).shards) do
-      if has_bit(need, s) then
+      if not has_bit(have, s) and coming[s] ~= reading then
         attempt(j)
         for _, src in ipairs(idle_among(j.hold[s], HOLDERS_TRIED, near(j, i))) do
           if N[src].place == kind and can_give(j, src, i) then
@@ -78,7 +78,7 @@ end
 
 -- A (shard, source, how) for node i by peers that it would rather not take from: what its own zone does not have.
 local function seek_abroad(j, i, relaxed)
-  for _, s in ipairs(relaxed and first_bits(call('GET', j.need[i]) or '', IDLE_TRIED) or shards_from_abroad(j, i)) do
+  for _, s in ipairs(relaxed and first_needed(j, i, IDLE_TRIED) or shards_from_abroad(j, i)) do
     attempt(j)
     for _, src in ipairs(idle_among(j.hold[s], HOLDERS_TRIED)) do
       if can_give(j, src, i) then
@@ -172,7 +172,7 @@ function find_taker(j, src)
       attempt(j)
       for _, i in ipairs(some_bits(without(j.key .. ':waiting', j.hold[s]), 2)) do
         i = text_of(i)
-        if takes(j, i, src) and call('GETBIT', j.need[i], s) == 1 and (not crosses(j, src, i) or may_cross(j, i, s)) then
+        if takes(j, i, src) and needs(j, i, s) and (not crosses(j, src, i) or may_cross(j, i, s)) then
           local good, how = fits(j, src, s, i)
           if good then
             return i, s, how
@@ -210,10 +210,10 @@ function fresh_for(j, i)
   if call('SISMEMBER', j.key .. ':suspects', s) == 1 then
     return s, 'confirm'
   end
-  if call('GETBIT', j.need[i], s) == 1 then
+  if needs(j, i, s) then
     return s, ''
   end
-  local needed = first_bits(call('GET', j.need[i]) or '', FRESH_TRIED)
+  local needed = first_needed(j, i, FRESH_TRIED)
   local fresh = #needed > 0 and call('ZMSCORE', j.key .. ':fresh', unpack(needed)) or {}
   for k, order in ipairs(fresh) do
     if order then

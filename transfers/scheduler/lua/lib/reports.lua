@@ -34,7 +34,7 @@ local function settle_suspect(j, i, s, crc)
   for _, other in ipairs(all_bits(call('GET', j.hold[s]) or '')) do
     other = tostring(other)
     if other ~= i then
-      unhold(j, other, s, true)
+      unhold(j, other, s)
       if member(j, other) == 'done' then
         set_member(j, other, 'ready')
         want_job(other, j)

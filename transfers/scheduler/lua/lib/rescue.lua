@@ -46,7 +46,7 @@ function rescue(j, l)
     return true
   end
   -- as long as it needs others as well, these keep its card busy meanwhile
-  local src = not is_slow(N[l.dst]) and call('BITCOUNT', j.need[l.dst]) == 0 and better_source(j, l)
+  local src = not is_slow(N[l.dst]) and #first_needed(j, l.dst, 1) == 0 and better_source(j, l)
   if not src then
     return false
   end

@@ -78,8 +78,8 @@ function may_cross(j, i, s) return call('GETBIT', into_key(j, N[i].zone), s) == 
 
 -- What src has and i needs and nobody in i's zone has.
 function shards_to_cross(j, src, i)
-  return both_but(j.have[src], j.need[i], into_key(j, N[i].zone))
+  return without(j.have[src], j.have[i], into_key(j, N[i].zone))
 end
 
 -- What i needs and nobody in its zone has.
-function wanted_from_abroad(j, i) return without(j.need[i], into_key(j, N[i].zone)) end
+function wanted_from_abroad(j, i) return without(j.key .. ':all', j.have[i], into_key(j, N[i].zone)) end
