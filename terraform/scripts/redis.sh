@@ -62,8 +62,17 @@ maxmemory $memory
 maxmemory-policy noeviction
 maxclients 40000
 tcp-backlog 4096
+disable-thp no
 supervised auto" >"$REDIS_ETC/redis.conf"
     chown "$REDIS_ACCOUNT" "$REDIS_ETC/redis.conf"
+}
+
+# Large pages for what it keeps: with many nodes a tenth of a call's time goes into finding small ones.
+write_unit() {
+    local drop_ins="$ROOT/etc/systemd/system/redis-server.service.d"
+    install -d -m 755 "$drop_ins"
+    printf '[Service]\nEnvironment=MALLOC_CONF=thp:always\n' >"$drop_ins/fdist.conf"
+    systemctl daemon-reload
 }
 
 main() {
@@ -73,6 +82,7 @@ main() {
     make_certificates
     write_users
     write_config
+    write_unit
     install -d -m 755 "$ROOT/etc/sysctl.d"
     printf 'net.core.somaxconn = 4096\nvm.overcommit_memory = 1\n' >"$ROOT/etc/sysctl.d/90-fdist.conf"
     sysctl -q -p "$ROOT/etc/sysctl.d/90-fdist.conf" || say "some limits of the kernel stay as they are"
