@@ -27,7 +27,7 @@ _WRITTEN = (
     "",  # the prefix, which each call names
     "stamp",
     "tmp",
-    "serves",
+    "underway",
     "seen",
     "due",
     "up",

@@ -15,8 +15,8 @@ from fdist_site.local.processes import LocalError, ProcessGroup, free_port, wait
 
 START_TIMEOUT = 60.0
 PORT_ATTEMPTS = 5
-# Large pages for what the server keeps, as its C library or jemalloc (Debian's, and its own) asks the kernel for them: at
-# 10,000 nodes a tenth of a call's time went into finding small ones.
+# Large pages for what the server keeps, as its C library or jemalloc (Debian's, or its own) asks the kernel for them:
+# at 10,000 nodes a tenth of a call's time went into finding small ones.
 LARGE_PAGES = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     "MALLOC_CONF": "thp:always",

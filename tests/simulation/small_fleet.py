@@ -166,7 +166,7 @@ class SmallFleet:
         return reply
 
     def repeat(self) -> None:
-        """The last call once more, with its request id: the same answer, and nothing changes."""
+        """The last call once more, with its request id: the same answer but for what ended since. Nothing changes."""
         if self.last is None:
             return
         member, call, first = self.last
@@ -178,7 +178,11 @@ class SmallFleet:
         except StaleNode:
             self.register(member)
             return
-        assert again == first
+        assert replace(again, assignments=()) == replace(first, assignments=())
+        under_way = {lease.lease for lease in before}
+        assert [(each.lease, each.shard, each.source) for each in again.assignments] == [
+            (each.lease, each.shard, each.source) for each in first.assignments if each.lease in under_way
+        ]
         assert sorted(self.scheduler.leases(), key=lambda lease: lease.lease) == before
 
     def unpark(self, member: Member) -> None:

@@ -7,9 +7,9 @@ Prefix `{fdist:<cell>}:`, whose hash tag keeps a cell in one slot. <i> is a node
 | stamp | string | the mark of the last call; what the server's Lua remembers must be of that call (lua/lib/cell.lua) |
 | coordinator | string | when it last changed something; agents may not write it, and so cannot act as the coordinator |
 | nodes, names | hash | node name -> index, and back |
-| n:<i> | hash | a node: address, padded ticket key, epoch, state, slots, slowness, what its last request was told, and |
-| | | takes: its transfers, a line each (lua/lib/nodes.lua) |
-| serves | hash | node index -> the leases of what others read from it |
+| n:<i> | hash | a node: address, padded ticket key, epoch, state, slots, slowness (lua/lib/nodes.lua) |
+| underway | hash | <i>, <i>s, <i>t -> transfers to a node, a line each; leases of what others read from it; |
+| | | what its last request was told (lua/lib/underway.lua) |
 | n:<i>:in:<epoch> | list | assignments that were matched for it while it was parked |
 | n:<i>:orders | list | orders for its next heartbeat, as JSON |
 | n:<i>:dropped | set | leases that it must drop |

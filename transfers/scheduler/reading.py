@@ -44,7 +44,7 @@ def _events(cursor: str, fields: dict[str, str]) -> Iterator[Event]:
 
 
 def _leases(index: str, takes: str) -> Iterator[tuple[str, str, str, LeaseView]]:
-    """A node's transfers as lib/nodes.lua keeps them: index of the receiver, of the source, "1" if nearly over, all."""
+    """A node's transfers as lib/underway.lua keeps them: index of receiver, of source, "1" if nearly over, all."""
     for line in filter(None, takes.split("\n")):
         lease, job, shard, source, started, expires, moved, _, ending = line.split("\t")
         view = LeaseView(lease, job, int(shard), "", "", int(started), int(expires), _number(moved), ending == "1")
@@ -128,12 +128,14 @@ class Reading(Base):
         order = [text(each) for each in chain if text(each) in members]
         with self._client.pipeline(transaction=False) as pipe:
             for index in order:
-                pipe.hmget(self._keys.node(index), "name", "state", "takes")
+                pipe.hmget(self._keys.node(index), "name", "state")
                 pipe.bitcount(self._keys.job(job, f":have:{index}"))
+                pipe.hget(self._keys("underway"), index)
             answers = pipe.execute()
         out = []
-        for place, (index, node, held) in enumerate(zip(order, answers[::2], answers[1::2], strict=True)):
-            name, node_state, takes = ("" if each is None else text(each) for each in node)
+        rows = zip(order, answers[::3], answers[1::3], answers[2::3], strict=True)
+        for place, (index, node, held, takes) in enumerate(rows):
+            name, node_state = ("" if each is None else text(each) for each in node)
             state = self._member_state(index, members[index], node_state, bool(takes), parked or b"")
             out.append(
                 JobNodeView(
@@ -165,10 +167,7 @@ class Reading(Base):
         else:
             found = self._client.hkeys(self._keys.job(job, ":members"))
         indexes = [text(each) for each in found]
-        with self._client.pipeline(transaction=False) as pipe:
-            for index in indexes:
-                pipe.hget(self._keys.node(index), "takes")
-            answers = pipe.execute()
+        answers: Any = self._client.hmget(self._keys("underway"), indexes) if indexes else []
         rows = [
             (receiver, source, view)
             for index, takes in zip(indexes, answers, strict=True)
@@ -188,15 +187,15 @@ class Reading(Base):
             for index in indexes:
                 pipe.hgetall(self._keys.node(index))
                 pipe.zrange(self._keys.node(index, ":jobs"), 0, -1)
-            pipe.hgetall(self._keys("serves"))
-            *answers, served = pipe.execute()
-        serves = texts(served)
+            pipe.hgetall(self._keys("underway"))
+            *answers, found = pipe.execute()
+        underway = texts(found)
         out = []
         for index, raw, jobs in zip(indexes, answers[::2], answers[1::2], strict=True):
             n = texts(raw)
             if n.get("state", "absent") == "absent":
                 continue
-            taking = [source for _, source, ending, _ in _leases("", n.get("takes", "")) if not ending]
+            taking = [source for _, source, ending, _ in _leases("", underway.get(index, "")) if not ending]
             out.append(
                 NodeView(
                     name=n["name"],
@@ -210,7 +209,7 @@ class Reading(Base):
                     rate_up=float(n.get("rate_up", 0)),
                     rate_down=float(n.get("rate_down", 0)),
                     rate_gcs=float(n.get("rate_gcs", 0)),
-                    uploads=len(serves.get(index, "").split()),
+                    uploads=len(underway.get(f"{index}s", "").split()),
                     downloads=sum(1 for source in taking if source),
                     gcs_reads=taking.count(""),
                     upload_slots=_number(n["up_max"]),

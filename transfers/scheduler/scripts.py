@@ -23,6 +23,7 @@ PARTS = (
     "events",
     "bits",
     "ticket",
+    "underway",
     "nodes",
     "log",
     "jobs",

@@ -29,7 +29,7 @@ for lease, bytes in pairs(beat.progress) do
     local j = load_job(l.job)
     if bytes > l.bytes then
       l.bytes, l.expires = bytes, later(j.lease_ms)
-      change(n, 'takes', n.takes)
+      takes_changed(n)
     end
     learn_early(j, l)
     if rescue(j, l) then

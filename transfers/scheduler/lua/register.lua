@@ -24,7 +24,7 @@ end
 -- an epoch that a flushed Redis gave is never given again: it holds the time as well
 local epoch = string.format('%d', math.max(number(n.epoch) + 1, NOW))
 write_up()
-write_serves()
+nothing_under_way(i)
 write_changes()
 local ipad, opad = pads(node.ticket_key)
 local own = call('HMGET', node_key(i), 'cap_up', 'cap_down', 'cap_gcs', 'draining', 'zone')
@@ -33,12 +33,11 @@ enter_zone(i, own[5], zone)
 call('HSET', node_key(i), 'name', node.name, 'address', node.address, 'ipad', ipad, 'opad', opad, 'epoch', epoch,
   'labels', cjson.encode(node.labels), 'disk_total', node.disk_total, 'disk_free', node.disk_free, 'version', node.version, 'zone', zone,
   'up_max', own[1] or node.upload_slots, 'down_max', own[2] or node.download_slots, 'gcs_max', own[3] or node.gcs_slots,
-  'takes', '', 'due', 0, 'seen', NOW, 'wants', 0, 'shunned', 0, 'gcs_wait', 0, 'barred', 0, 'damaged', 0,
-  'strikes', 0, 'told', '', 'state', own[4] == '1' and 'draining' or 'live')
+  'due', 0, 'seen', NOW, 'wants', 0, 'shunned', 0, 'gcs_wait', 0, 'barred', 0, 'damaged', 0,
+  'strikes', 0,  'state', own[4] == '1' and 'draining' or 'live')
 M.nodes[i] = nil
 call('ZADD', P .. 'seen', NOW, i)
 call('ZREM', P .. 'due', i)
-call('HDEL', SERVES, i)
 call('DEL', node_key(i) .. ':dropped')
 set_uploader(i)
 for _, job_id in ipairs(jobs_of(i)) do

@@ -1,7 +1,7 @@
 -- answer: what `next` replies, and replies again to a request that is repeated.
 --
--- n:<i> told  of its last call of next: the request's id, "+" if it was parked then, the leases given, separated by spaces; if
---             there is more to say, a line of JSON with that
+-- What a node was told (lib/underway.lua): the request's id, "+" if it was parked then, the leases given, separated by spaces;
+-- if there is more to say, a line of JSON with that.
 
 local PARKED = '{"parked":true,"unsettled":[],"rejected":[],"stale":[],"finished":[]}'
 local NOT_PARKED = '{"parked":false,"unsettled":[],"rejected":[],"stale":[],"finished":[]}'
@@ -32,13 +32,13 @@ function end_answer(n, request, parked, outcome)
   end
   answer[1] = head
   n.request = request
-  change(n, 'told', told)
+  tell(n, told)
   return answer
 end
 
 -- The reply to the node's last call, without what has ended since.
 function told_again(i)
-  local _, parked, ids, head = call('HGET', node_key(i), 'told'):match('^(%S*) (%+?)([^\n]*)\n?(.*)$')
+  local _, parked, ids, head = told_last(i):match('^(%S*) (%+?)([^\n]*)\n?(.*)$')
   local again = { head ~= '' and head or parked == '+' and PARKED or NOT_PARKED }
   for id in ids:gmatch('%S+') do
     local l = lease_of(i, id)

@@ -12,7 +12,7 @@
 --        when a call broke off. Who changes a key by hand deletes the stamp.
 
 local P, NOW, NOW_TEXT, ARGV, call -- NOW as text as well: Lua takes half a microsecond to make it
-local STAMP, EVENTS, SERVES, TMP -- keys of every call, made when P is another than the last call's
+local STAMP, EVENTS, UNDER_WAY, TMP -- keys of every call, made when P is another than the last call's
 local M          -- what is remembered of this cell
 local N          -- its nodes, by index: what is not remembered yet is read (lib/nodes.lua)
 local because    -- what makes matches possible: asked, freed (a source has a slot or a shard), bucket, tick, late (a transfer
@@ -24,42 +24,65 @@ local last_acts = {} -- what they still do before it ends
 local at_end = {}    -- what they write when it ends
 local at_forget = {} -- what they write of what was remembered when it is remembered no more
 
-local CELLS_REMEMBERED = 8
-local memory, cells, calls = {}, 0, 0 -- prefix -> M; how many; calls since the library was loaded
+local calls = 0 -- since the library was loaded
 local thousands = '0.' -- the calls' thousands as text: a mark has to be made in each call, and is never given twice
 
--- What a memory has still to write (lib/tally.lua, lib/log.lua), and nothing else of it.
-local function unwritten(of)
-  local rest = { jobs = {}, tallied = {}, mark = of.mark, now = of.now, whole = of.whole or of.stamp }
-  for id, j in pairs(of.jobs) do
-    if j.tally or #j.lines > 0 then
-      local kept = { key = j.key, state = j.state, lines = j.lines, tally = j.tally }
-      rest.jobs[id] = kept
-      rest.tallied[#rest.tallied + 1] = j.tally and kept
-    end
-  end
-  return next(rest.jobs) and rest or nil
+-- Names that begin and end with these, by what is between: each is made once, and not anew in each call.
+local function names_of(before, after)
+  return setmetatable({}, { __index = function(names, between)
+    local name = before .. between .. after
+    names[between] = name
+    return name
+  end })
 end
 
--- Start anew. What an earlier memory has still to write is written if Redis went on from there (its last mark, `stamp`, is
--- of that memory's last call, of a later one, or gone), and not if it went back to before.
-local function forget_cell(stamp)
-  local earlier = memory[P]
-  if not (earlier and earlier.nodes) then
-    if cells >= CELLS_REMEMBERED then
-      for prefix, of in pairs(memory) do
-        memory[prefix] = unwritten(of)
+-- What is remembered of this cell: M. It counts if it is of the call that left the mark `before`.
+local remember
+do
+  local CELLS_REMEMBERED = 8
+  local memory, cells = {}, 0 -- prefix -> M; how many
+
+  -- What a memory has still to write (lib/tally.lua, lib/log.lua), and nothing else of it.
+  local function unwritten(of)
+    local rest = { jobs = {}, tallied = {}, mark = of.mark, now = of.now, whole = of.whole or of.stamp }
+    for id, j in pairs(of.jobs) do
+      if j.tally or #j.lines > 0 then
+        local kept = { key = j.key, state = j.state, lines = j.lines, tally = j.tally }
+        rest.jobs[id] = kept
+        rest.tallied[#rest.tallied + 1] = j.tally and kept
       end
-      cells = 0
     end
-    cells = cells + 1
+    return next(rest.jobs) and rest or nil
   end
-  M = { nodes = setmetatable({}, lazily), jobs = {}, indexes = {}, lists = {}, tallied = {}, lag = 0 }
-  memory[P] = M
-  if earlier and (not stamp or stamp == earlier.mark or tonumber(stamp:match('^%d+')) > earlier.now) then
-    earlier.whole = earlier.whole or earlier.stamp -- its last call came to its end
-    for _, act in ipairs(at_forget) do
-      act(earlier)
+
+  -- Start anew. What an earlier memory has still to write is written if Redis went on from there (its last mark, `stamp`, is
+  -- of that memory's last call, of a later one, or gone), and not if it went back to before.
+  local function forget_cell(stamp)
+    local earlier = memory[P]
+    if not (earlier and earlier.nodes) then
+      if cells >= CELLS_REMEMBERED then
+        for prefix, of in pairs(memory) do
+          memory[prefix] = unwritten(of)
+        end
+        cells = 0
+      end
+      cells = cells + 1
+    end
+    M = { nodes = setmetatable({}, lazily), jobs = {}, indexes = {}, lists = {}, tallied = {}, lag = 0,
+      serves = names_of('', 's'), told = names_of('', 't') }
+    memory[P] = M
+    if earlier and (not stamp or stamp == earlier.mark or tonumber(stamp:match('^%d+')) > earlier.now) then
+      earlier.whole = earlier.whole or earlier.stamp -- its last call came to its end
+      for _, act in ipairs(at_forget) do
+        act(earlier)
+      end
+    end
+  end
+
+  function remember(before)
+    M = memory[P]
+    if not M or not before or M.stamp ~= before then
+      forget_cell(before)
     end
   end
 end
@@ -118,8 +141,7 @@ local function number(value) return tonumber(value or 0) or 0 end
 local function node_key(i) return P .. 'n:' .. i end
 local function job_key(job) return P .. 'j:' .. job end
 
-local row = {}    -- a command's arguments, used again by the next
-local packed = {} -- field -> a function that gives what is written for it
+local row = {} -- a command's arguments, used again by the next
 local change, write_changes
 do
   -- What this call changed: record k, and in sheet k the fields. Both are used again by the next call: what is made anew in each
@@ -145,19 +167,17 @@ do
     sheets[k][field] = true
   end
 
-  -- Write what changed: one command for each hash, however many fields. What a node was told is written and not kept.
+  -- Write what changed: one command for each hash, however many fields.
   function write_changes()
     for k = 1, changes do
       local record, sheet, last = changed[k], sheets[k], 0
       for field in pairs(sheet) do
-        local pack = packed[field]
-        row[last + 1] = field
-        row[last + 2] = pack and pack(record) or record[field]
+        row[last + 1], row[last + 2] = field, record[field]
         last = last + 2
         sheet[field] = nil
       end
       call('HSET', record.key or node_key(record.index), unpack(row, 1, last))
-      record.sheet, record.told, changed[k] = nil, nil, nil
+      record.sheet, changed[k] = nil, nil
     end
     changes = 0
   end
@@ -167,7 +187,7 @@ local function begin(keys, args)
   call = redis.call
   if P ~= keys[1] then
     P = keys[1]
-    STAMP, EVENTS, SERVES, TMP = P .. 'stamp', P .. 'events', P .. 'serves', P .. 'tmp'
+    STAMP, EVENTS, UNDER_WAY, TMP = P .. 'stamp', P .. 'events', P .. 'underway', P .. 'tmp'
   end
   ARGV = args
   NOW, NOW_TEXT = args[1] + 0, args[1] -- a sum reads a number in half the time that tonumber takes
@@ -179,10 +199,7 @@ local function begin(keys, args)
   end
   local mark = args[1] .. '.' .. args[2] .. '.' .. thousands .. text_of(last)
   local before = call('SET', STAMP, mark, 'GET')
-  M = memory[P]
-  if not M or not before or M.stamp ~= before then
-    forget_cell(before)
-  end
+  remember(before)
   N, M.now, because = M.nodes, NOW, 'asked'
   M.stamp, M.mark = nil, mark -- until the end nothing is to be trusted
   if broken then

@@ -21,15 +21,6 @@ function weigh_bucket(j)
   j.bucket_fills_card = j.topology == 'mesh' and (j.gcs_pace == 0 or j.pace == 0 or j.gcs_pace >= 0.6 * j.pace)
 end
 
--- The keys that begin with this, by what follows: each is made once, and not anew in each call.
-local function keys_of(prefix)
-  return setmetatable({}, { __index = function(keys, rest)
-    local key = prefix .. rest
-    keys[rest] = key
-    return key
-  end })
-end
-
 function load_job(job_id)
   local j = M.jobs[job_id]
   if j then
@@ -38,7 +29,7 @@ function load_job(job_id)
   local key = job_key(job_id)
   local v = call('HMGET', key, unpack(JOB_FIELDS))
   j = {
-    id = job_id, key = key, have = keys_of(key .. ':have:'), hold = keys_of(key .. ':hold:'), got = key .. ':got:',
+    id = job_id, key = key, have = names_of(key .. ':have:', ''), hold = names_of(key .. ':hold:', ''), got = key .. ':got:',
     rarity = key .. ':rarity',
     state = v[1], topology = v[2], policy = v[3], order = v[4], members = {}, counts = {}, digests = {}, copies = {}, coming = {},
     lines = {},

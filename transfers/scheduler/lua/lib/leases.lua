@@ -116,7 +116,7 @@ function grant(j, i, s, src, how)
   if how ~= '' then l.how = how end -- a field more makes the record twice as large
   local takes = n.takes
   takes[#takes + 1] = l
-  change(n, 'takes', takes)
+  takes_changed(n)
   if n.due == 0 or n.due > NOW + j.lease_ms then look_by(n, NOW + j.lease_ms) end
   take_slots(j, l, n)
   local counted = j.tally or tally_of(j)
@@ -165,7 +165,7 @@ function nearly_over(l)
     return false
   end
   l.ending = true
-  change(n, 'takes', n.takes)
+  takes_changed(n)
   free_slots(j, l, n)
   return true
 end
@@ -186,7 +186,7 @@ function release(l, brought)
   local dst = N[l.dst]
   local takes = dst.takes
   take_out(takes, l)
-  change(dst, 'takes', takes)
+  takes_changed(dst)
   if not l.ending then
     free_slots(j, l, dst)
   end

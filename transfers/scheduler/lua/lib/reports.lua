@@ -177,7 +177,7 @@ function apply_reports(i, first)
       if verdict == 'unsettled' then
         note(out, 'unsettled', l.id)
         l.expires = later(j.lease_ms)
-        change(n, 'takes', n.takes)
+        takes_changed(n)
       else
         set_free(l, out)
         if verdict == 'ok' then

@@ -1,0 +1,146 @@
+-- underway: the transfers that a node takes part in.
+--
+-- underway  hash; <i>: the transfers to node i, a line for each (see pack_lease); <i>s: leases of what others read from it;
+--           <i>t: what its last request was told (lib/answer.lua). One hash for all nodes, so that a call writes it once
+
+-- A transfer: id ("<number>.<receiver's index>"), job, shard, dst, src ('' is the bucket); as text for all that is written
+-- of it: text (the shard), started, expires. Where they are not usual also: bytes that came so far, how, and ending: its
+-- receiver said that it is nearly over, which freed both slots. judged: learnt from before its end (lib/rates.lua), not written.
+local LEASE = { __index = { bytes = 0, how = '' } }
+
+local function pack_lease(l)
+  return l.id .. '\t' .. l.job .. '\t' .. l.text .. '\t' .. l.src .. '\t' .. l.started .. '\t' .. l.expires .. '\t'
+    .. (l.bytes == 0 and '0' or l.bytes) .. '\t' .. l.how .. '\t' .. (l.ending and '1' or '')
+end
+
+local function pack_takes(n)
+  local takes = n.takes
+  if #takes == 1 then
+    return pack_lease(takes[1])
+  end
+  local rows = {}
+  for k, l in ipairs(takes) do
+    rows[k] = pack_lease(l)
+  end
+  return table.concat(rows, '\n')
+end
+
+local spare -- a record that is used again: one less to be collected
+
+function new_lease(id, job, shard, text, dst, src, started, expires)
+  local l = spare
+  if l then
+    spare = nil
+    l.id, l.job, l.shard, l.text, l.dst, l.src, l.started, l.expires = id, job, shard, text, dst, src, started, expires
+    return l
+  end
+  return setmetatable(
+    { id = id, job = job, shard = shard, text = text, dst = dst, src = src, started = started, expires = expires }, LEASE)
+end
+
+-- Nobody looks at this transfer any more: it is over, and told.
+function use_again(l)
+  if l.bytes ~= 0 then l.bytes = nil end -- a field that is not there would come to be one by this
+  if l.how ~= '' then l.how = nil end
+  if l.ending then l.ending = nil end
+  if l.judged then l.judged = nil end
+  spare = l
+end
+
+local PACKED_LEASE = '([^\t\n]*)' .. ('\t([^\t\n]*)'):rep(8)
+
+local function unpack_takes(n, text)
+  n.takes, n.down, n.gcs = {}, 0, 0
+  for id, job, shard, src, started, expires, bytes, how, ending in text:gmatch(PACKED_LEASE) do
+    local l = new_lease(id, job, tonumber(shard), shard, n.index, src, started, expires)
+    if bytes ~= '0' then l.bytes = tonumber(bytes) end
+    if how ~= '' then l.how = how end
+    if ending ~= '' then l.ending = true end
+    n.takes[#n.takes + 1] = l
+    if not l.ending then
+      if src == '' then n.gcs = n.gcs + 1 else n.down = n.down + 1 end
+    end
+  end
+end
+
+local WRITTEN_AT_ONCE = 1000
+local changed, count = {}, 0 -- nodes of which something is to be written
+local told, told_text        -- the field and the text of what one of them was told
+after_break[#after_break + 1] = function() changed, count, told = {}, 0, nil end
+
+function write_under_way()
+  if count == 0 then
+    return
+  end
+  local last = 0
+  for k = 1, count do
+    local n = changed[k]
+    if n.takes_changed then
+      row[last + 1], row[last + 2] = n.index, pack_takes(n)
+      last = last + 2
+      n.takes_changed = nil
+    end
+    if n.serves_changed then
+      local serves = n.serves
+      row[last + 1], row[last + 2] = M.serves[n.index], #serves == 1 and serves[1] or table.concat(serves, ' ')
+      last = last + 2
+      n.serves_changed = nil
+    end
+    changed[k] = nil
+  end
+  count = 0
+  if told then
+    row[last + 1], row[last + 2] = told, told_text
+    last, told = last + 2, nil
+  end
+  call('HSET', UNDER_WAY, unpack(row, 1, last))
+end
+at_end[#at_end + 1] = write_under_way
+
+local function to_be_written(n)
+  if count == WRITTEN_AT_ONCE then
+    write_under_way()
+  end
+  count = count + 1
+  changed[count] = n
+end
+
+-- The transfers to n changed, or what others read from it. To be called after the change.
+function takes_changed(n)
+  if not n.takes_changed then
+    if not n.serves_changed then to_be_written(n) end
+    n.takes_changed = true
+  end
+end
+
+function serves_changed(n)
+  if not n.serves_changed then
+    if not n.takes_changed then to_be_written(n) end
+    n.serves_changed = true
+  end
+end
+
+-- What the node was told on its last request, once in a call.
+function tell(n, text)
+  told, told_text = M.told[n.index], text
+  if not (n.takes_changed or n.serves_changed) then to_be_written(n) end
+end
+
+function told_last(i) return call('HGET', UNDER_WAY, M.told[i]) end
+
+function read_under_way(n)
+  local i = n.index
+  local values = call('HMGET', UNDER_WAY, i, M.serves[i], M.told[i])
+  unpack_takes(n, values[1] or '')
+  n.serves = {}
+  for id in (values[2] or ''):gmatch('%S+') do
+    n.serves[#n.serves + 1] = id
+  end
+  n.request = values[3] and values[3]:match('^%S*')
+end
+
+-- The node starts anew.
+function nothing_under_way(i)
+  write_under_way()
+  call('HDEL', UNDER_WAY, i, M.serves[i], M.told[i])
+end
