@@ -98,3 +98,18 @@ def test_a_coordinator_says_which_protocols_it_works_with(cell: Cell) -> None:
     cell.nodes("a")  # Redis lost it, and the coordinator has not said it again yet
     cell.scheduler.set_enrolment_keys([])
     assert cell.client.get("{fdist:main}:protocol") == spoken_now().encode()
+
+
+@pytest.mark.parametrize("functions", [True, False])
+def test_the_ends_of_transfers_alone_keep_the_stream_of_events_short(cell: Cell, functions: bool) -> None:
+    cell.scheduler._scripts = scripts.Scripts(cell.client, "{fdist:main}:", functions=functions)
+    cell.nodes("a")
+    cell.job(["a"], shards=80)
+    cell.holds("a")
+    fill = "for k = 1, 220000 do redis.call('XADD', KEYS[1], '*', 't', '0', 'e', 'x') end"
+    cell.client.eval(fill, 1, "{fdist:main}:events")
+    before = cell.client.xlen("{fdist:main}:events")
+    reply = cell.next("a")
+    for _ in range(64):
+        reply = cell.end("a", reply.assignments[0], want=1)
+    assert cell.client.xlen("{fdist:main}:events") < before

@@ -20,7 +20,7 @@ function tell_done()
     return
   end
   local lines = count == 1 and done[1] or table.concat(done, '\n')
-  if calls % TRIMMED_EVERY == 0 then
+  if calls % TRIMMED_EVERY == 0 or not keeps_memory then
     call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_KEPT, '*', 'done', lines)
   else
     call('XADD', EVENTS, '*', 'done', lines)

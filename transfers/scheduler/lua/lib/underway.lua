@@ -93,7 +93,7 @@ function write_under_way()
     row[last + 1], row[last + 2] = told, told_text
     last, told = last + 2, nil
   end
-  call('HSET', UNDER_WAY, unpack(row, 1, last))
+  if last > 0 then call('HSET', UNDER_WAY, unpack(row, 1, last)) end
 end
 at_end[#at_end + 1] = write_under_way
 
