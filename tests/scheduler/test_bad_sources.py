@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.scheduler.cell import JOB, Cell
+from tests.scheduler.cell import JOB, Cell, crc_of
 from transfers.scheduler.types import GCS
 
 
@@ -91,3 +91,20 @@ def test_a_barred_node_goes_on_reading_what_it_lacks_though_others_lack_what_it_
     assert cell.node("bad").barred
     cell.scheduler.leave("a")
     assert [(each.shard, each.source) for each in cell.next("bad").assignments] == [(1, GCS)]
+
+
+def test_what_a_barred_node_reads_once_more_is_still_to_be_had_from_the_bucket(cell: Cell) -> None:
+    """It disputes what it holds and is the one to read it: its copy counts for itself alone, before and after."""
+    cell.nodes("bad", "a", "b")
+    cell.job(["bad", "a", "b"], shards=1)
+    cell.holds("bad", 0)
+    cell.holds("a")
+    cell.holds("b")
+    corrupt(cell, "a", 2)
+    corrupt(cell, "b")
+    cell.scheduler.dispute(JOB, "bad", cell.epochs["bad"], 0, [0], {0: crc_of(0)})
+    [again] = cell.next("bad").assignments
+    assert again.confirm
+    cell.end("bad", again)
+    [lease] = [*cell.inbox("a"), *cell.next("a").assignments]
+    assert (lease.shard, lease.source) == (0, GCS)

@@ -148,6 +148,12 @@ local function remove_copy(j, i, s)
   j.copies[s], j.rarest = nil, nil
 end
 
+-- A barred node's copy of s is for itself alone: others have to get it elsewhere.
+function keep_to_itself(j, i, s)
+  fresh_if_lost(j, s)
+  lost_to_zone(j, i, s)
+end
+
 -- The node's verified copy of s (and as text) counts from now on. Gives how many it holds, or false when it counted already.
 function hold(j, i, s, text)
   if call('SETBIT', j.have[i], text, '1') == 1 then
@@ -170,8 +176,7 @@ function hold(j, i, s, text)
       set_giver(j, i, true)
     end
   else
-    fresh_if_lost(j, s) -- it keeps the shard to itself
-    lost_to_zone(j, i, s)
+    keep_to_itself(j, i, s)
   end
   return count
 end

@@ -97,6 +97,9 @@ local function accept(j, i, n, l, crc, bytes, ms, first, out)
   end
   learn(j, i, src, size, tonumber(ms) or 0)
   local count = hold(j, i, shard, l.text)
+  if not count and n.barred == 1 then
+    keep_to_itself(j, i, shard)
+  end
   if count or how == 'confirm' then
     transfer_event('done', l, n.name, from, bytes, ms, first, crc)
   end
