@@ -18,7 +18,8 @@ def corrupt(cell: Cell, node: str, times: int = 1) -> None:
         cell.end(node, lease, "corrupt")
 
 
-def test_a_source_that_sent_damaged_bytes_thrice_serves_no_more(cell: Cell) -> None:
+def bar_the_only_holder(cell: Cell) -> None:
+    """Of a job's one shard, which two others lack."""
     cell.nodes("bad", "a", "b")
     cell.job(["bad", "a", "b"], shards=1)
     cell.holds("bad", 0)
@@ -26,6 +27,10 @@ def test_a_source_that_sent_damaged_bytes_thrice_serves_no_more(cell: Cell) -> N
     cell.holds("b")
     corrupt(cell, "a", 2)
     corrupt(cell, "b")
+
+
+def test_a_source_that_sent_damaged_bytes_thrice_serves_no_more(cell: Cell) -> None:
+    bar_the_only_holder(cell)
     assert cell.node("bad").barred
     assert cell.scheduler.rarity(JOB) == [0]
     [again] = cell.next("a").assignments
@@ -95,13 +100,7 @@ def test_a_barred_node_goes_on_reading_what_it_lacks_though_others_lack_what_it_
 
 def test_what_a_barred_node_reads_once_more_is_still_to_be_had_from_the_bucket(cell: Cell) -> None:
     """It disputes what it holds and is the one to read it: its copy counts for itself alone, before and after."""
-    cell.nodes("bad", "a", "b")
-    cell.job(["bad", "a", "b"], shards=1)
-    cell.holds("bad", 0)
-    cell.holds("a")
-    cell.holds("b")
-    corrupt(cell, "a", 2)
-    corrupt(cell, "b")
+    bar_the_only_holder(cell)
     cell.scheduler.dispute(JOB, "bad", cell.epochs["bad"], 0, [0], {0: crc_of(0)})
     [again] = cell.next("bad").assignments
     assert again.confirm

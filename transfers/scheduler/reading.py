@@ -130,10 +130,9 @@ class Reading(Base):
             for index in order:
                 pipe.hmget(self._keys.node(index), "name", "state")
                 pipe.bitcount(self._keys.job(job, f":have:{index}"))
-                pipe.hget(self._keys("underway"), index)
             answers = pipe.execute()
         out = []
-        rows = zip(order, answers[::3], answers[1::3], answers[2::3], strict=True)
+        rows = zip(order, answers[::2], answers[1::2], self._takes(order), strict=True)
         for place, (index, node, held, takes) in enumerate(rows):
             name, node_state = ("" if each is None else text(each) for each in node)
             state = self._member_state(index, members[index], node_state, bool(takes), parked or b"")
@@ -160,6 +159,11 @@ class Reading(Base):
             return "waiting"
         return member
 
+    def _takes(self, indexes: list[str]) -> list[Any]:
+        """The transfers of each of these nodes, as lib/underway.lua keeps them."""
+        found: Any = self._client.hmget(self._keys("underway"), indexes) if indexes else []
+        return list(found)
+
     def leases(self, job: str | None = None) -> list[LeaseView]:
         """Transfers under way, of one job or of all."""
         if job is None:
@@ -167,10 +171,9 @@ class Reading(Base):
         else:
             found = self._client.hkeys(self._keys.job(job, ":members"))
         indexes = [text(each) for each in found]
-        answers: Any = self._client.hmget(self._keys("underway"), indexes) if indexes else []
         rows = [
             (receiver, source, view)
-            for index, takes in zip(indexes, answers, strict=True)
+            for index, takes in zip(indexes, self._takes(indexes), strict=True)
             if takes
             for receiver, source, _, view in _leases(index, text(takes))
             if job in (None, view.job)
@@ -188,8 +191,8 @@ class Reading(Base):
                 pipe.hgetall(self._keys.node(index))
                 pipe.zrange(self._keys.node(index, ":jobs"), 0, -1)
             pipe.hgetall(self._keys("underway"))
-            *answers, found = pipe.execute()
-        underway = texts(found)
+            *answers, taken = pipe.execute()
+        underway = texts(taken)
         out = []
         for index, raw, jobs in zip(indexes, answers[::2], answers[1::2], strict=True):
             n = texts(raw)

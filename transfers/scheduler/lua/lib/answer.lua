@@ -3,8 +3,15 @@
 -- What a node was told (lib/underway.lua): the request's id, "+" if it was parked then, the leases given, separated by spaces;
 -- if there is more to say, a line of JSON with that.
 
-local PARKED = '{"parked":true,"unsettled":[],"rejected":[],"stale":[],"finished":[]}'
-local NOT_PARKED = '{"parked":false,"unsettled":[],"rejected":[],"stale":[],"finished":[]}'
+local function head_of(parked, outcome)
+  return '{"parked":' .. (parked and 'true' or 'false') .. ',"unsettled":' .. json_list(outcome.unsettled)
+    .. ',"rejected":' .. json_list(outcome.rejected) .. ',"stale":' .. json_list(outcome.stale)
+    .. ',"finished":' .. json_list(outcome.finished) .. '}'
+end
+
+-- Most have nothing more to say.
+local NOTHING = { unsettled = {}, rejected = {}, stale = {}, finished = {} }
+local PARKED, NOT_PARKED = head_of(true, NOTHING), head_of(false, NOTHING)
 
 local answer = {} -- used again by each call
 
@@ -25,9 +32,7 @@ function end_answer(n, request, parked, outcome)
   end
   local head = parked and PARKED or NOT_PARKED
   if outcome.noteworthy then
-    head = '{"parked":' .. (parked and 'true' or 'false') .. ',"unsettled":' .. json_list(outcome.unsettled)
-      .. ',"rejected":' .. json_list(outcome.rejected) .. ',"stale":' .. json_list(outcome.stale)
-      .. ',"finished":' .. json_list(outcome.finished) .. '}'
+    head = head_of(parked, outcome)
     told = told .. '\n' .. head
   end
   answer[1] = head

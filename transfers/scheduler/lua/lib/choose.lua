@@ -86,32 +86,30 @@ local function rare_shard(j, have, got, coming_to, reading)
   return best, fewest
 end
 
--- What src has and i has not, as a bitmap; across zones only what i's zone does not get otherwise.
-local function common(j, src, i)
-  return j.own_zone == 1 and crosses(j, src, i) and shards_to_cross(j, src, i) or without(j.have[src], j.have[i])
-end
-
--- A shard that src has and i needs, or nil.
+-- A shard that src has and i needs, or nil; across zones only what i's zone does not get otherwise.
 function common_shard(j, src, i)
-  local counted = j.tally or tally_of(j)
-  counted.attempts = counted.attempts + 1
+  attempt(j)
+  local across = j.own_zone == 1 and crosses(j, src, i) and shards_to_cross(j, src, i) or nil
+  local best, fewest
+  if j.policy == 'rarest-first' or j.policy == 'peers-first' then
+    if across then
+      best, fewest = rare_shard(j, across, '', NOTHING, 0)
+    else
+      best, fewest = rare_shard(j, call('GET', j.have[src]) or '', got_by(j, i))
+    end
+    if best and (fewest >= FEW or not j.coming[best]) then
+      return best
+    end
+  end
+  local among = across or without(j.have[src], j.have[i])
   if j.policy == 'random' then
-    return not_coming(j, i, some_bits(common(j, src, i), 1 + #N[i].takes))[1]
+    return not_coming(j, i, some_bits(among, 1 + #N[i].takes))[1]
   end
   if j.policy == 'sequential' then
-    return not_coming(j, i, first_bits(common(j, src, i), 1 + #N[i].takes))[1]
-  end
-  local best, fewest
-  if j.own_zone == 1 and crosses(j, src, i) then
-    best, fewest = rare_shard(j, shards_to_cross(j, src, i), '', NOTHING, 0)
-  else
-    best, fewest = rare_shard(j, call('GET', j.have[src]) or '', got_by(j, i))
-  end
-  if best and (fewest >= FEW or not j.coming[best]) then
-    return best
+    return not_coming(j, i, first_bits(among, 1 + #N[i].takes))[1]
   end
   -- what only one node has would otherwise go from it to all who ask in these moments, and the rest would wait behind it
-  local other, copies = least_held(j, not_coming(j, i, some_bits(common(j, src, i), SAMPLE + #N[i].takes)))
+  local other, copies = least_held(j, not_coming(j, i, some_bits(among, SAMPLE + #N[i].takes)))
   return (not best or other and copies < fewest) and other or best
 end
 

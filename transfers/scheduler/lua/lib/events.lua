@@ -7,21 +7,23 @@
 local EVENTS_KEPT = '200000'
 local TRIMMED_EVERY = 64 -- calls: between these a shard's end is told without a look at the stream's length
 
-function event(kind, ...)
-  call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_KEPT, '*', 't', NOW_TEXT, 'e', kind, ...)
+local function add(...)
+  call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_KEPT, '*', ...)
 end
+
+function event(kind, ...) add('t', NOW_TEXT, 'e', kind, ...) end
 
 local done = {} -- lines of this call, the first with the time before it
 after_break[#after_break + 1] = function() done = {} end
 
-function tell_done()
+local function tell_done()
   local count = #done
   if count == 0 then
     return
   end
   local lines = count == 1 and done[1] or table.concat(done, '\n')
   if calls % TRIMMED_EVERY == 0 or not keeps_memory then
-    call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_KEPT, '*', 'done', lines)
+    add('done', lines)
   else
     call('XADD', EVENTS, '*', 'done', lines)
   end
@@ -43,6 +45,6 @@ function transfer_event(kind, l, node, source, bytes, ms, first, last)
   if kind == 'done' then
     done[count + 1] = line
   else
-    call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_KEPT, '*', kind, line)
+    add(kind, line)
   end
 end

@@ -43,6 +43,15 @@ function wake_successor(j, i)
   end
 end
 
+-- Serve those behind src in the chain, and its head.
+local function wake_chain(j, src)
+  wake_successor(j, src)
+  local head = call('ZRANGE', j.key .. ':chain', 0, 0)[1]
+  if head and head ~= src and N[head].wants > 0 then
+    feed_parked(head) -- it may wait for what a node further down has read
+  end
+end
+
 -- Serve parked nodes from src until its slots or its takers run out.
 local function serve_parked(j, src, n)
   for _ = 1, ROUNDS do
@@ -67,22 +76,14 @@ function wake_for_uploader(src)
   for at = 1, #serving do
     local job_id = serving[at]
     local j = M.jobs[job_id] or load_job(job_id)
-    if j.topology == 'mesh' and j.parked_count == 0 and j.state == 'running' or not may_serve(n) then
-      -- nobody waits, or there is nothing to give
-    elseif j.state ~= 'running' then
-      if j.state ~= 'paused' then
+    local nobody_waits = j.topology == 'mesh' and j.parked_count == 0 and j.state == 'running'
+    if not nobody_waits and may_serve(n) then
+      if j.state == 'running' then
+        because = 'freed'
+        if j.topology == 'pipeline' then wake_chain(j, src) else serve_parked(j, src, n) end
+      elseif j.state ~= 'paused' then
         unserve_job(src, job_id)
       end
-    elseif j.topology == 'pipeline' then
-      because = 'freed'
-      wake_successor(j, src)
-      local head = call('ZRANGE', j.key .. ':chain', 0, 0)[1]
-      if head and head ~= src and N[head].wants > 0 then
-        feed_parked(head) -- it may wait for what a node further down has read
-      end
-    else
-      because = 'freed'
-      serve_parked(j, src, n)
     end
   end
 end

@@ -42,12 +42,8 @@ end
 function got_changed() asked_job = nil end
 
 function needs(j, i, s)
-  for _, l in ipairs(N[i].takes) do
-    if l.shard == s and l.job == j.id then
-      return false
-    end
-  end
-  return call('GETBIT', j.have[i], s) == 0
+  local have, coming, number_of = got_by(j, i)
+  return coming[s] ~= number_of and not has_bit(have, s)
 end
 
 -- The first `limit` shards that node i needs.

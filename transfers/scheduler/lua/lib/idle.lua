@@ -93,8 +93,7 @@ end
 
 -- Put the node among those that can serve, or take it out, after a transfer from it began or ended.
 function place_uploader(i, n)
-  local place
-  if #n.serves < n.able then place = n.kind end
+  local place = may_serve(n) and n.kind or nil
   if place ~= n.place then
     n.place = place
     unlisted_count = unlisted_count + 1

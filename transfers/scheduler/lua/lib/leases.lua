@@ -1,18 +1,16 @@
 -- leases: a transfer's life. `grant` takes the slots, `release` frees them, and nothing else does; `nearly_over` frees them
 -- a moment before the end, so that the next transfer can be made ready.
 --
--- A transfer is kept with its receiver (lib/nodes.lua). j:<job>:ups, j:<job>:downs  hash node -> transfers of this job, for
+-- A transfer is kept with its receiver (lib/underway.lua). j:<job>:ups, j:<job>:downs  hash node -> transfers of this job, for
 -- jobs that limit them. j:<job>:reading  hash shard -> reads from the bucket under way
 
-local LEASES_RESERVED = '1000' -- numbers taken from lease_seq at once
+local LEASES_RESERVED = 1000 -- numbers taken from lease_seq at once
 
-local function limited(job, kind, i, limit)
-  return limit > 0 and number(call('HGET', job .. kind, i)) >= limit
-end
+local function below(job, kind, i, limit) return number(call('HGET', job .. kind, i)) < limit end
 
 -- Whether the job's own limits let src send, or dst receive, one more.
-function job_lets_send(j, src) return j.upload_slots == 0 or not limited(j.key, ':ups', src, j.upload_slots) end
-function job_lets_take(j, dst) return j.download_slots == 0 or not limited(j.key, ':downs', dst, j.download_slots) end
+function job_lets_send(j, src) return j.upload_slots == 0 or below(j.key, ':ups', src, j.upload_slots) end
+function job_lets_take(j, dst) return j.download_slots == 0 or below(j.key, ':downs', dst, j.download_slots) end
 
 local function count_for_job(j, dst, src, by)
   if not exists(j) then
@@ -29,9 +27,9 @@ end
 -- Numbers are taken by the thousand: what stands before the last three digits is made as text once.
 local function new_lease_id(dst)
   local last = M.lease_last
-  if not last or last == 999 then
+  if not last or last == LEASES_RESERVED - 1 then
     last = -1
-    M.lease_head = string.format('%d', call('INCRBY', P .. 'lease_seq', LEASES_RESERVED) / 1000)
+    M.lease_head = string.format('%d', call('INCRBY', P .. 'lease_seq', LEASES_RESERVED) / LEASES_RESERVED)
   end
   last = last + 1
   M.lease_last = last
@@ -128,7 +126,7 @@ function grant(j, i, s, src, how)
   end
   if j.own_zone == 1 then brought_into_zone(j, i, s) end
   if src == '' then
-    counted.attempts = counted.attempts + 1
+    attempt(j)
     change_job(j, 'gcs_flight', j.gcs_flight + bytes_of(j, s))
     call('HINCRBY', j.key .. ':reading', s, 1)
     unmake_fresh(j, s)

@@ -22,11 +22,6 @@ function can_give(j, src, i)
   return src ~= i and (j.avoids <= NOW or not avoided(j, src, i)) and (j.upload_slots == 0 or job_lets_send(j, src))
 end
 
-local function attempt(j)
-  local counted = j.tally or tally_of(j)
-  counted.attempts = counted.attempts + 1
-end
-
 -- A (shard, source) for node i among the idle sources of one kind, "normal" or "slow".
 local function seek(j, i, kind)
   local list = (j.idle or idle_of(j))[j.own_zone == 1 and list_of(j, i, kind) or kind]
@@ -35,9 +30,8 @@ local function seek(j, i, kind)
     return nil
   end
   if count > IDLE_TRIED and (j.policy == 'rarest-first' or j.policy == 'peers-first') then
-    local have, coming, reading = got_by(j, i)
     for _, s in ipairs(rarest_of(j).shards) do
-      if not has_bit(have, s) and coming[s] ~= reading then
+      if needs(j, i, s) then
         attempt(j)
         for _, src in ipairs(idle_among(j.hold[s], HOLDERS_TRIED, near(j, i))) do
           if N[src].place == kind and can_give(j, src, i) then
@@ -202,7 +196,7 @@ end
 
 -- The first shard that the bucket has to give and that node i can use, and how: one that it needs, or a suspect, which is
 -- read again although it is held. (A barred node keeps what it holds to itself: a shard may be fresh, and be there.)
-function fresh_for(j, i)
+local function fresh_for(j, i)
   if j.fresh_count == 0 then
     return nil
   end
@@ -223,7 +217,7 @@ function fresh_for(j, i)
   return nil
 end
 
-function bucket_free(j) return j.gcs_used < j.gcs_slots end
+local function bucket_free(j) return j.gcs_used < j.gcs_slots end
 
 over_budget = {} -- jobs that could not be completed within their budgets; they end with this call (lib/ending.lua)
 after_break[#after_break + 1] = function() over_budget = {} end

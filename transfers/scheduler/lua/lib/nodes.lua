@@ -6,7 +6,7 @@
 --        lib/rates.lua
 -- due    zset: node -> when the first of its transfers may have expired
 
-MARKED = 2 -- slow transfers in a row that make a node slow
+local MARKED = 2 -- slow transfers in a row that make a node slow
 
 local FIELDS = { 'state', 'epoch', 'name', 'address', 'up_max', 'down_max', 'gcs_max', 'due', 'wants',
   'parked_at', 'gcs_wait', 'shunned', 'barred', 'slow', 'slow_at', 'strikes', 'ipad', 'opad', 'zone' }

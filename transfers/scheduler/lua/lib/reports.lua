@@ -7,7 +7,7 @@ local COMPLAINTS = 2      -- sources that one receiver may have barred: beyond t
 local GCS_WAIT_MS = 500   -- a node whose read from the bucket failed pauses for this long
 
 -- The source failed to deliver, or delivered damaged bytes.
-function blame(src, dst, damaged)
+local function blame(src, dst, damaged)
   if damaged then
     if call('SADD', node_key(dst) .. ':accused', src) == 1 and call('SCARD', node_key(dst) .. ':accused') > COMPLAINTS then
       call('SREM', node_key(dst) .. ':accused', src)

@@ -5,8 +5,7 @@
 
 local LAG = 32 -- calls of `next` after which they are written, if nothing else wrote them
 
--- A job's tally, to be added to. attempts: pairs that were looked at, and reads of the bucket given, to be compared with what
--- was assigned.
+-- A job's tally, to be added to.
 function tally_of(j)
   local counted = j.tally
   if not counted then
@@ -17,6 +16,12 @@ function tally_of(j)
     end
   end
   return counted
+end
+
+-- A pair was looked at, or a read of the bucket given: to be compared with what was assigned.
+function attempt(j)
+  local counted = j.tally or tally_of(j)
+  counted.attempts = counted.attempts + 1
 end
 
 -- Write what memory `of` has counted.

@@ -68,7 +68,7 @@ local changed, count = {}, 0 -- nodes of which something is to be written
 local told, told_text        -- the field and the text of what one of them was told
 after_break[#after_break + 1] = function() changed, count, told = {}, 0, nil end
 
-function write_under_way()
+local function write_under_way()
   if count == 0 then
     return
   end
@@ -98,6 +98,9 @@ end
 at_end[#at_end + 1] = write_under_way
 
 local function to_be_written(n)
+  if n.takes_changed or n.serves_changed then
+    return
+  end
   if count == WRITTEN_AT_ONCE then
     write_under_way()
   end
@@ -105,25 +108,21 @@ local function to_be_written(n)
   changed[count] = n
 end
 
--- The transfers to n changed, or what others read from it. To be called after the change.
+-- The transfers to n changed, or what others read from it.
 function takes_changed(n)
-  if not n.takes_changed then
-    if not n.serves_changed then to_be_written(n) end
-    n.takes_changed = true
-  end
+  to_be_written(n)
+  n.takes_changed = true
 end
 
 function serves_changed(n)
-  if not n.serves_changed then
-    if not n.takes_changed then to_be_written(n) end
-    n.serves_changed = true
-  end
+  to_be_written(n)
+  n.serves_changed = true
 end
 
 -- What the node was told on its last request, once in a call.
 function tell(n, text)
+  to_be_written(n)
   told, told_text = M.told[n.index], text
-  if not (n.takes_changed or n.serves_changed) then to_be_written(n) end
 end
 
 function told_last(i) return call('HGET', UNDER_WAY, M.told[i]) end
