@@ -93,7 +93,7 @@ end
 
 -- Put the node among those that can serve, or take it out, after a transfer from it began or ended.
 function place_uploader(i, n)
-  local place = may_serve(n) and n.kind or nil
+  local place = #n.serves < n.able and n.kind or nil -- as may_serve says, twice in each transfer
   if place ~= n.place then
     n.place = place
     unlisted_count = unlisted_count + 1

@@ -110,11 +110,17 @@ end
 
 -- The transfers to n changed, or what others read from it.
 function takes_changed(n)
+  if n.takes_changed then
+    return
+  end
   to_be_written(n)
   n.takes_changed = true
 end
 
 function serves_changed(n)
+  if n.serves_changed then
+    return
+  end
   to_be_written(n)
   n.serves_changed = true
 end
