@@ -91,6 +91,23 @@ def test_a_repeated_call_changes_nothing_and_gives_the_first_reply(cell: Cell) -
     assert view is not None and view.shards_held == 1 and view.bytes_gcs == 10
 
 
+@pytest.mark.parametrize("lost", [False, True], ids=["remembered", "read anew"])
+def test_what_was_told_outlives_what_changes_behind_it(cell: Cell, lost: bool) -> None:
+    cell.nodes("a", "b", down=2)
+    cell.job(["a", "b"], shards=2, gcs_slots=1)
+    cell.holds("b")
+    first = cell.next("b", want=2, request_id="r1")
+    assert first.parked and len(first.assignments) == 1
+    cell.holds("a", 0, 1)  # and b is given the other one while it waits
+    assert len([x for x in cell.scheduler.leases() if x.node == "b"]) == 2
+    if lost:
+        cell.client.delete("{fdist:main}:stamp")
+    repeated = cell.next("b", want=2, request_id="r1")
+    assert repeated.parked and [x.lease for x in repeated.assignments] == [x.lease for x in first.assignments]
+    again = cell.next("b", want=0, request_id="r")  # another request, though its name is how that one's begins
+    assert [x.lease for x in again.assignments] != [x.lease for x in first.assignments] and not again.parked
+
+
 def test_a_parked_node_is_served_when_a_slot_becomes_free(cell: Cell) -> None:
     cell.nodes("a", "b", "c")
     cell.job(["a", "b", "c"], shards=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,10 +91,11 @@ class Decisions(Base):
         lines: Any = self._client.lrange(self._keys.job(job, ":log"), 0, -1)
         named: Any = self._client.hgetall(self._keys("names"))
         names = texts(named)
-        return [_decision(text(line), names) for line in lines]
+        told = "\n".join(map(text, lines)).split("\n") if lines else []
+        return [decision for line in told for decision in _decisions(line, names)]
 
 
-def _decision(line: str, names: dict[str, str]) -> Decision:
+def _decisions(line: str, names: dict[str, str]) -> Iterator[Decision]:
     """A line as lib/log.lua writes it."""
     kind, at, *rest = line.split(" ")
     if kind == "g":
@@ -101,8 +103,9 @@ def _decision(line: str, names: dict[str, str]) -> Decision:
         node = lease.partition(".")[2]
         named = GCS if source == "-" else names.get(source, source)
         shares = (int(copies), int(idle), int(waiting))
-        return Granted(int(at), lease, names.get(node, node), int(shard), named, *shares, why)
-    if kind == "w":
+        yield Granted(int(at), lease, names.get(node, node), int(shard), named, *shares, why)
+    elif kind == "w":
         node, *numbers = rest
-        return Waited(int(at), names.get(node, node), *map(int, numbers))
-    return Ended(int(at), rest[0], kind == "d")
+        yield Waited(int(at), names.get(node, node), *map(int, numbers))
+    else:
+        yield from (Ended(int(at), lease, kind == "d") for lease in rest)

@@ -4,12 +4,13 @@ Prefix `{fdist:<cell>}:`, whose hash tag keeps a cell in one slot. <i> is a node
 
 | key | type | what |
 | --- | --- | --- |
-| stamp | string | the mark of the last call; what the server's Lua remembers must be of that call (lua/lib/cell.lua) |
+| stamp | integer | the mark of the last call, to which each adds its seed; what the server's Lua remembers must be of |
+| | | that call (lua/lib/cell.lua) |
 | coordinator | string | when it last changed something; agents may not write it, and so cannot act as the coordinator |
 | nodes, names | hash | node name -> index, and back |
 | n:<i> | hash | a node: address, padded ticket key, epoch, state, slots, slowness (lua/lib/nodes.lua) |
-| underway | hash | <i>, <i>s, <i>t -> transfers to a node, a line each; leases of what others read from it; |
-| | | what its last request was told (lua/lib/underway.lua) |
+| underway | hash | <i>, <i>s -> transfers to a node, a line each, and what its last request was told; leases of what |
+| | | others read from it (lua/lib/underway.lua) |
 | n:<i>:in:<epoch> | list | assignments that were matched for it while it was parked |
 | n:<i>:orders | list | orders for its next heartbeat, as JSON |
 | n:<i>:dropped | set | leases that it must drop |

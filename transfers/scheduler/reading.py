@@ -45,7 +45,7 @@ def _events(cursor: str, fields: dict[str, str]) -> Iterator[Event]:
 
 def _leases(index: str, takes: str) -> Iterator[tuple[str, str, str, LeaseView]]:
     """A node's transfers as lib/underway.lua keeps them: index of receiver, of source, "1" if nearly over, all."""
-    for line in filter(None, takes.split("\n")):
+    for line in filter(None, takes.partition("\1")[0].split("\n")):
         lease, job, shard, source, started, expires, moved, _, ending = line.split("\t")
         view = LeaseView(lease, job, int(shard), "", "", int(started), int(expires), _number(moved), ending == "1")
         yield index, source, ending, view

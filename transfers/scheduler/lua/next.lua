@@ -17,7 +17,7 @@ if not is_current(i, ARGV[4]) then
   return 'stale'
 end
 local n = N[i]
-if ARGV[5] ~= '' and n.request == ARGV[5] then
+if is_repeated(n, ARGV[5]) then
   return told_again(i)
 end
 begin_asking(i)

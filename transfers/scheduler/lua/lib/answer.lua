@@ -13,12 +13,15 @@ end
 local NOTHING = { unsettled = {}, rejected = {}, stale = {}, finished = {} }
 local PARKED, NOT_PARKED = head_of(true, NOTHING), head_of(false, NOTHING)
 
-local answer = {} -- used again by each call
+local SPACE = 32
+
+local answer, ids = {}, {} -- used again by each call; ids of the leases that are not in an inbox
+answer.ids = ids
 
 -- A list of an empty place, for what end_answer puts there; the assignments are to follow.
 function begin_answer()
   for k = #answer, 2, -1 do
-    answer[k] = nil
+    answer[k], ids[k] = nil, nil
   end
   answer[1] = ''
   return answer
@@ -26,9 +29,14 @@ end
 
 -- The list as it is replied, noted with the node.
 function end_answer(n, request, parked, outcome)
-  local told = request .. (parked and ' +' or ' ')
-  for k = 2, #answer do
-    told = told .. ' ' .. answer[k]:match('^{"lease":"([^"]+)')
+  local sign, count, told = parked and ' + ' or '  ', #answer, nil
+  if count == 2 and ids[2] then
+    told = request .. sign .. ids[2]
+  else
+    for k = 2, count do
+      ids[k] = ids[k] or answer[k]:match('^{"lease":"([^"]+)')
+    end
+    told = request .. sign .. table.concat(ids, ' ', 2, count)
   end
   local head = parked and PARKED or NOT_PARKED
   if outcome.noteworthy then
@@ -36,14 +44,19 @@ function end_answer(n, request, parked, outcome)
     told = told .. '\n' .. head
   end
   answer[1] = head
-  n.request = request
   tell(n, told)
   return answer
 end
 
+-- Whether this is the request that the node made last.
+function is_repeated(n, request)
+  local told = n.told
+  return told and request ~= '' and told:find(request, 1, true) == 1 and told:byte(#request + 1) == SPACE
+end
+
 -- The reply to the node's last call, without what has ended since.
 function told_again(i)
-  local _, parked, ids, head = told_last(i):match('^(%S*) (%+?)([^\n]*)\n?(.*)$')
+  local _, parked, ids, head = N[i].told:match('^(%S*) (%+?)([^\n]*)\n?(.*)$')
   local again = { head ~= '' and head or parked == '+' and PARKED or NOT_PARKED }
   for id in ids:gmatch('%S+') do
     local l = lease_of(i, id)

@@ -7,9 +7,9 @@
 -- Everything is in Redis. What a call has read is remembered in the server's Lua for the next one, since reading it again
 -- would take half of a call's time. That is safe because each call leaves a mark of its own in Redis:
 --
--- stamp  string: the mark of the last call. What is remembered counts only if it is of that very call. So it is dropped
---        when Redis lost or got other data, when another master or another version of these scripts made a call, and
---        when a call broke off. Who changes a key by hand deletes the stamp.
+-- stamp  integer: what all calls' random seeds add up to, the last call's mark. What is remembered counts only if it is of
+--        that very call. So it is dropped when Redis lost or got other data, when another master or another version of
+--        these scripts made a call, and when a call broke off. Who changes a key by hand deletes the stamp.
 
 local P, NOW, NOW_TEXT, ARGV, call -- NOW as text as well: Lua takes half a microsecond to make it
 local STAMP, EVENTS, UNDER_WAY, TMP -- keys of every call, made when P is another than the last call's
@@ -25,7 +25,6 @@ local at_end = {}    -- what they write when it ends
 local at_forget = {} -- what they write of what was remembered when it is remembered no more
 
 local calls = 0 -- since the library was loaded
-local thousands = '0.' -- the calls' thousands as text: a mark has to be made in each call, and is never given twice
 
 -- Names that begin and end with these, by what is between: each is made once, and not anew in each call.
 local function names_of(before, after)
@@ -41,10 +40,12 @@ local remember
 do
   local CELLS_REMEMBERED = 8
   local memory, cells = {}, 0 -- prefix -> M; how many
+  local PACE = 100 -- percent: what Lua's collector goes through for what is allocated, and not twice that; see docs/scheduling.md
+  local paced = false
 
   -- What a memory has still to write (lib/tally.lua, lib/log.lua), and nothing else of it.
   local function unwritten(of)
-    local rest = { jobs = {}, tallied = {}, mark = of.mark, now = of.now, whole = of.whole or of.stamp }
+    local rest = { jobs = {}, tallied = {}, mark = of.mark, whole = of.whole or of.stamp }
     for id, j in pairs(of.jobs) do
       if j.tally or #j.lines > 0 then
         local kept = { key = j.key, state = j.state, lines = j.lines, tally = j.tally }
@@ -56,9 +57,13 @@ do
   end
 
   -- Start anew. What an earlier memory has still to write is written if Redis went on from there (its last mark, `stamp`, is
-  -- of that memory's last call, of a later one, or gone), and not if it went back to before.
+  -- that memory's last, a later one, which is greater, or gone), and not if it went back to before.
   local function forget_cell(stamp)
     local earlier = memory[P]
+    if not paced and keeps_memory then
+      collectgarbage('setstepmul', PACE)
+      paced = true
+    end
     if not (earlier and earlier.nodes) then
       if cells >= CELLS_REMEMBERED then
         for prefix, of in pairs(memory) do
@@ -69,9 +74,9 @@ do
       cells = cells + 1
     end
     M = { nodes = setmetatable({}, lazily), jobs = {}, indexes = {}, lists = {}, tallied = {}, lag = 0,
-      serves = names_of('', 's'), told = names_of('', 't') }
+      serves = names_of('', 's') }
     memory[P] = M
-    if earlier and (not stamp or stamp == earlier.mark or tonumber(stamp:match('^%d+')) > earlier.now) then
+    if earlier and (stamp == 0 or stamp >= earlier.mark) then
       earlier.whole = earlier.whole or earlier.stamp -- its last call came to its end
       for _, act in ipairs(at_forget) do
         act(earlier)
@@ -81,7 +86,7 @@ do
 
   function remember(before)
     M = memory[P]
-    if not M or not before or M.stamp ~= before then
+    if not M or M.stamp ~= before then
       forget_cell(before)
     end
   end
@@ -185,6 +190,8 @@ do
   end
 end
 
+local GREATEST_MARK = 2 ^ 52 -- beyond twice this Lua's numbers are not whole any more
+
 local function begin(keys, args)
   call = redis.call
   if P ~= keys[1] then
@@ -195,14 +202,13 @@ local function begin(keys, args)
   NOW, NOW_TEXT = args[1] + 0, args[1] -- a sum reads a number in half the time that tonumber takes
   math.randomseed(args[2] + 0)
   calls = calls + 1
-  local last = calls % 1000
-  if last == 0 then
-    thousands = tostring(calls / 1000) .. '.'
+  local mark = call('INCRBY', STAMP, args[2])
+  remember(mark - args[2])
+  if mark > GREATEST_MARK then
+    mark = args[2] + 0
+    call('SET', STAMP, args[2])
   end
-  local mark = args[1] .. '.' .. args[2] .. '.' .. thousands .. text_of(last)
-  local before = call('SET', STAMP, mark, 'GET')
-  remember(before)
-  N, M.now, because = M.nodes, NOW, 'asked'
+  N, because = M.nodes, 'asked'
   M.stamp, M.mark = nil, mark -- until the end nothing is to be trusted
   if broken then
     for k = 1, #after_break do

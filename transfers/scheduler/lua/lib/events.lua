@@ -40,8 +40,9 @@ function transfer_event(kind, l, node, source, bytes, ms, first, last)
     tell_done() -- in order
     count = 0
   end
-  local line = (count == 0 and NOW_TEXT .. '\n' or '') .. l.job .. '\t' .. node .. '\t' .. l.text .. '\t' .. source .. '\t'
-    .. bytes .. '\t' .. ms .. '\t' .. l.id .. '\t' .. l.started .. '\t' .. first .. '\t' .. last
+  local at, ends = '', '' -- two, so that no more than one text is made
+  if count == 0 then at, ends = NOW_TEXT, '\n' end
+  local line = at .. ends .. l.job .. '\t' .. node .. '\t' .. l.text .. '\t' .. source .. '\t' .. bytes .. '\t' .. ms .. '\t' .. l.id .. '\t' .. l.started .. '\t' .. first .. '\t' .. last
   if kind == 'done' then
     done[count + 1] = line
   else

@@ -102,11 +102,12 @@ function assignment_of(j, l)
       .. (l.how == 'confirm' and ',"confirm":true}' or '}')
   end
   local src = N[l.src]
+  local good_until, signature = ticket(src, j.id, l.text, N[l.dst].name)
   return '{"lease":"' .. l.id .. j.json .. l.text .. ',"expires":' .. l.expires .. digest .. crc .. src.place_json
-    .. ticket(src, j.id, l.text, N[l.dst].name) .. (l.how == 'cut_through' and '","cut_through":true}' or '"}')
+    .. good_until .. '.' .. signature .. (l.how == 'cut_through' and '","cut_through":true}' or '"}')
 end
 
--- Lease shard s of job j to node i from node src ('' is the bucket). Gives the assignment as JSON.
+-- Lease shard s of job j to node i from node src ('' is the bucket). Gives the assignment as JSON, and the lease's id.
 -- how: cut_through (the source may still be receiving it), confirm (a suspect shard), trial (src is normal, i was slow)
 function grant(j, i, s, src, how)
   local n = N[i]
@@ -134,7 +135,7 @@ function grant(j, i, s, src, how)
     call('INCR', P .. 'trials')
   end
   log_grant(j, l, how)
-  return assignment_of(j, l)
+  return assignment_of(j, l), l.id
 end
 
 -- A transfer to node i by its id, or nil.

@@ -185,10 +185,11 @@ function deliver(i, assignment)
   set_parked(i, N[i].wants - 1)
 end
 
--- Give node i an assignment: into the list `given`, while it asks, or into its inbox.
-function give(given, i, assignment)
+-- Give node i an assignment: into the list `given`, while it asks, or into its inbox. id: of its lease.
+function give(given, i, assignment, id)
   if given then
-    given[#given + 1] = assignment
+    local at = #given + 1
+    given[at], given.ids[at] = assignment, id
   else
     deliver(i, assignment)
   end

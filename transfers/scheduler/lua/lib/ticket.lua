@@ -6,6 +6,8 @@
 
 local BLOCK = 64
 local TICKET_MS = 600000
+local ROUNDED_MS = 10000 -- tickets of so many ms are good until the same moment: its text is made once
+local ROUNDED_ZEROS = '0000'
 
 -- The inner and the outer padded key.
 function pads(key)
@@ -20,9 +22,15 @@ function pads(key)
   return table.concat(inner), table.concat(outer)
 end
 
--- A ticket for the node called dst to read shard s (as text) of the job from node src.
+local until_time, until_text
+
+-- A ticket for the node called dst to read shard s (as text) of the job from node src: until when it is good, and the
+-- signature, which a dot separates.
 function ticket(src, job_id, s, dst)
-  local expires = later(TICKET_MS)
+  local good_until = NOW - NOW % ROUNDED_MS + ROUNDED_MS + TICKET_MS
+  if until_time ~= good_until then
+    until_time, until_text = good_until, tostring(good_until / ROUNDED_MS) .. ROUNDED_ZEROS
+  end
   local sha1hex = redis.sha1hex
-  return expires .. '.' .. sha1hex(src.opad .. sha1hex(src.ipad .. job_id .. '|' .. s .. '|' .. dst .. '|' .. expires))
+  return until_text, sha1hex(src.opad .. sha1hex(src.ipad .. job_id .. '|' .. s .. '|' .. dst .. '|' .. until_text))
 end

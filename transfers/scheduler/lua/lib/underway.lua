@@ -1,28 +1,31 @@
 -- underway: the transfers that a node takes part in.
 --
--- underway  hash; <i>: the transfers to node i, a line for each (see pack_lease); <i>s: leases of what others read from it;
---           <i>t: what its last request was told (lib/answer.lua). One hash for all nodes, so that a call writes it once
+-- underway  hash; <i>: the transfers to node i, a line for each (see pack_lease), and behind \1 what its last request was told
+--           (lib/answer.lua); <i>s: leases of what others read from it. One hash for all nodes, so that a call writes it once
 
 -- A transfer: id ("<number>.<receiver's index>"), job, shard, dst, src ('' is the bucket); as text for all that is written
 -- of it: text (the shard), started, expires. Where they are not usual also: bytes that came so far, how, and ending: its
 -- receiver said that it is nearly over, which freed both slots. judged: learnt from before its end (lib/rates.lua), not written.
 local LEASE = { __index = { bytes = 0, how = '' } }
 
-local function pack_lease(l)
+-- A line of text, and what is to stand behind it.
+local function pack_lease(l, behind, told)
   return l.id .. '\t' .. l.job .. '\t' .. l.text .. '\t' .. l.src .. '\t' .. l.started .. '\t' .. l.expires .. '\t'
-    .. (l.bytes == 0 and '0' or l.bytes) .. '\t' .. l.how .. '\t' .. (l.ending and '1' or '')
+    .. (l.bytes == 0 and '0' or l.bytes) .. '\t' .. l.how .. '\t' .. (l.ending and '1' or '') .. behind .. told
 end
 
+local packed_rows = {}
+
 local function pack_takes(n)
-  local takes = n.takes
-  if #takes == 1 then
-    return pack_lease(takes[1])
+  local takes, told = n.takes, n.told or ''
+  local count = #takes
+  if count == 1 then
+    return pack_lease(takes[1], '\1', told)
   end
-  local rows = {}
-  for k, l in ipairs(takes) do
-    rows[k] = pack_lease(l)
+  for k = 1, count do
+    packed_rows[k] = pack_lease(takes[k], k < count and '\n' or '\1', k < count and '' or told)
   end
-  return table.concat(rows, '\n')
+  return count == 0 and '\1' .. told or table.concat(packed_rows, '', 1, count)
 end
 
 local spare -- a record that is used again: one less to be collected
@@ -65,8 +68,7 @@ end
 
 local WRITTEN_AT_ONCE = 1000
 local changed, count = {}, 0 -- nodes of which something is to be written
-local told, told_text        -- the field and the text of what one of them was told
-after_break[#after_break + 1] = function() changed, count, told = {}, 0, nil end
+after_break[#after_break + 1] = function() changed, count = {}, 0 end
 
 local function write_under_way()
   if count == 0 then
@@ -89,11 +91,7 @@ local function write_under_way()
     changed[k] = nil
   end
   count = 0
-  if told then
-    row[last + 1], row[last + 2] = told, told_text
-    last, told = last + 2, nil
-  end
-  if last > 0 then call('HSET', UNDER_WAY, unpack(row, 1, last)) end
+  call('HSET', UNDER_WAY, unpack(row, 1, last))
 end
 at_end[#at_end + 1] = write_under_way
 
@@ -125,27 +123,26 @@ function serves_changed(n)
   n.serves_changed = true
 end
 
--- What the node was told on its last request, once in a call.
+-- What the node was told on its last request.
 function tell(n, text)
-  to_be_written(n)
-  told, told_text = M.told[n.index], text
+  n.told = text
+  takes_changed(n)
 end
-
-function told_last(i) return call('HGET', UNDER_WAY, M.told[i]) end
 
 function read_under_way(n)
   local i = n.index
-  local values = call('HMGET', UNDER_WAY, i, M.serves[i], M.told[i])
-  unpack_takes(n, values[1] or '')
+  local values = call('HMGET', UNDER_WAY, i, M.serves[i])
+  local takes, told = (values[1] or ''):match('^([^\1]*)\1?(.*)$')
+  unpack_takes(n, takes)
+  n.told = told ~= '' and told or nil
   n.serves = {}
   for id in (values[2] or ''):gmatch('%S+') do
     n.serves[#n.serves + 1] = id
   end
-  n.request = values[3] and values[3]:match('^%S*')
 end
 
 -- The node starts anew.
 function nothing_under_way(i)
   write_under_way()
-  call('HDEL', UNDER_WAY, i, M.serves[i], M.told[i])
+  call('HDEL', UNDER_WAY, i, M.serves[i])
 end
