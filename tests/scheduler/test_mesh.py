@@ -91,6 +91,26 @@ def test_a_repeated_call_changes_nothing_and_gives_the_first_reply(cell: Cell) -
     assert view is not None and view.shards_held == 1 and view.bytes_gcs == 10
 
 
+def test_a_member_is_shown_as_ready_moving_waiting_or_done(cell: Cell) -> None:
+    def states() -> list[str]:
+        return [each.state for each in cell.scheduler.job_nodes(JOB)]
+
+    cell.nodes("a", "b")
+    cell.job(["a", "b"], shards=1)
+    cell.holds("b")
+    assert states() == ["enrolled", "ready"]
+    cell.holds("a")
+    [lease] = cell.next("a").assignments
+    assert cell.next("b").parked and states() == ["moving", "waiting"]
+    cell.end("a", lease)
+    assert states() == ["ready", "moving"]
+    [lease] = cell.inbox("b")
+    cell.end("b", lease, "failed")
+    assert states() == ["ready", "ready"]
+    cell.now += 20_000
+    assert cell.run("a", "b") == 1 and states() == ["done", "done"]
+
+
 @pytest.mark.parametrize("lost", [False, True], ids=["remembered", "read anew"])
 def test_what_was_told_outlives_what_changes_behind_it(cell: Cell, lost: bool) -> None:
     cell.nodes("a", "b", down=2)

@@ -44,11 +44,16 @@ def _events(cursor: str, fields: dict[str, str]) -> Iterator[Event]:
 
 
 def _leases(index: str, takes: str) -> Iterator[tuple[str, str, str, LeaseView]]:
-    """A node's transfers as lib/underway.lua keeps them: index of receiver, of source, "1" if nearly over, all."""
-    for line in filter(None, takes.partition("\1")[0].split("\n")):
+    """A node's transfers: index of receiver, of source, "1" if nearly over, all."""
+    for line in filter(None, takes.split("\n")):
         lease, job, shard, source, started, expires, moved, _, ending = line.split("\t")
         view = LeaseView(lease, job, int(shard), "", "", int(started), int(expires), _number(moved), ending == "1")
         yield index, source, ending, view
+
+
+def _transfers(kept: str) -> str:
+    """Of what lib/underway.lua keeps of a node its transfers, a line each, without what it was told last."""
+    return kept.partition("\1")[0]
 
 
 def _number(value: str | None) -> int:
@@ -159,10 +164,10 @@ class Reading(Base):
             return "waiting"
         return member
 
-    def _takes(self, indexes: list[str]) -> list[Any]:
-        """The transfers of each of these nodes, as lib/underway.lua keeps them."""
+    def _takes(self, indexes: list[str]) -> list[str]:
+        """The transfers of each of these nodes, a line each; "" where there are none."""
         found: Any = self._client.hmget(self._keys("underway"), indexes) if indexes else []
-        return list(found)
+        return [_transfers(text(each or "")) for each in found]
 
     def leases(self, job: str | None = None) -> list[LeaseView]:
         """Transfers under way, of one job or of all."""
@@ -174,8 +179,7 @@ class Reading(Base):
         rows = [
             (receiver, source, view)
             for index, takes in zip(indexes, self._takes(indexes), strict=True)
-            if takes
-            for receiver, source, _, view in _leases(index, text(takes))
+            for receiver, source, _, view in _leases(index, takes)
             if job in (None, view.job)
         ]
         wanted = [receiver for receiver, _, _ in rows] + [source for _, source, _ in rows if source]
@@ -198,7 +202,7 @@ class Reading(Base):
             n = texts(raw)
             if n.get("state", "absent") == "absent":
                 continue
-            taking = [source for _, source, ending, _ in _leases("", underway.get(index, "")) if not ending]
+            taking = [source for _, source, ending, _ in _leases("", _transfers(underway.get(index, ""))) if not ending]
             out.append(
                 NodeView(
                     name=n["name"],

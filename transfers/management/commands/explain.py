@@ -14,7 +14,7 @@ from transfers.management.arguments import FdistCommand, find_job
 from transfers.scheduler.decisions import Ended
 
 EPILOG = """\
-The log is the scheduler's, has the newest 20,000 lines of a job, and is kept as long as Redis holds the job.
+The log is the scheduler's, has the newest 10,000 and more lines of a job, and is kept as long as Redis holds the job.
 
 Examples:
   manage.py explain 3f2a --node gpu-07 --last 20

@@ -40,7 +40,7 @@ local remember
 do
   local CELLS_REMEMBERED = 8
   local memory, cells = {}, 0 -- prefix -> M; how many
-  local PACE = 100 -- percent: what Lua's collector goes through for what is allocated, and not twice that; see docs/scheduling.md
+  local PACE = 100 -- percent: how much Lua's collector goes through for what is allocated; 200 unless told (docs/scheduling.md)
   local paced = false
 
   -- What a memory has still to write (lib/tally.lua, lib/log.lua), and nothing else of it.
@@ -57,7 +57,8 @@ do
   end
 
   -- Start anew. What an earlier memory has still to write is written if Redis went on from there (its last mark, `stamp`, is
-  -- that memory's last, a later one, which is greater, or gone), and not if it went back to before.
+  -- that memory's last, a later one, which is greater, or gone, and so 0), and not if it went back to before. Should marks
+  -- have started anew since (GREATEST_MARK), it is taken for one that went back: some counts are lost.
   local function forget_cell(stamp)
     local earlier = memory[P]
     if not paced and keeps_memory then
@@ -76,7 +77,7 @@ do
     M = { nodes = setmetatable({}, lazily), jobs = {}, indexes = {}, lists = {}, tallied = {}, lag = 0,
       serves = names_of('', 's') }
     memory[P] = M
-    if earlier and (stamp == 0 or stamp >= earlier.mark) then
+    if earlier and earlier.mark and (stamp == 0 or stamp >= earlier.mark) then
       earlier.whole = earlier.whole or earlier.stamp -- its last call came to its end
       for _, act in ipairs(at_forget) do
         act(earlier)
@@ -86,7 +87,7 @@ do
 
   function remember(before)
     M = memory[P]
-    if not M or M.stamp ~= before then
+    if not M or M.stamp ~= before or before == 0 then
       forget_cell(before)
     end
   end
@@ -190,7 +191,7 @@ do
   end
 end
 
-local GREATEST_MARK = 2 ^ 52 -- beyond twice this Lua's numbers are not whole any more
+local GREATEST_MARK = 2 ^ 52 -- then they start anew, once in some million calls: up to 2 ^ 53 all whole numbers are Lua's
 
 local function begin(keys, args)
   call = redis.call
