@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.scheduler.cell import JOB, Cell, crc_of
-from transfers.scheduler.types import GCS
+from transfers.scheduler.types import GCS, Outcome
 
 
 def corrupt(cell: Cell, node: str, times: int = 1) -> None:
@@ -107,3 +107,25 @@ def test_what_a_barred_node_reads_once_more_is_still_to_be_had_from_the_bucket(c
     cell.end("bad", again)
     [lease] = [*cell.inbox("a"), *cell.next("a").assignments]
     assert (lease.shard, lease.source) == (0, GCS)
+
+
+@pytest.mark.parametrize("outcome", ["failed", "ok"])
+def test_what_a_barred_node_announces_while_it_reads_it_is_still_to_be_had_from_the_bucket(
+    cell: Cell, outcome: Outcome
+) -> None:
+    cell.nodes("bad", "a", "b")
+    cell.job(["bad", "a", "b"], shards=2)
+    cell.holds("bad", 0)
+    cell.holds("a", 1)
+    for _ in range(3):
+        cell.now += 20_000
+        cell.beat("bad", "a", "b")
+        [lease] = cell.next("a").assignments
+        cell.end("a", lease, "corrupt")
+    cell.scheduler.leave("a")
+    [lease] = cell.next("bad").assignments
+    assert cell.node("bad").barred and (lease.shard, lease.source) == (1, GCS)
+    cell.holds("bad", 0, 1)
+    cell.end("bad", lease, outcome)
+    cell.holds("b")
+    assert cell.run("b") == 2

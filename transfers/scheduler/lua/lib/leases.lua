@@ -210,12 +210,14 @@ function release(l, brought)
     take_back(l)
   end
   if not brought then got_changed() end
-  if not brought and exists(j) and member(j, l.dst) and call('GETBIT', j.have[l.dst], l.shard) == 0 then
-    if j.topology == 'pipeline' then
-      call('SETBIT', j.got .. l.shard, l.dst, 0)
+  if not brought and exists(j) and member(j, l.dst) then
+    if call('GETBIT', j.have[l.dst], l.shard) == 0 then
+      if j.topology == 'pipeline' then
+        call('SETBIT', j.got .. l.shard, l.dst, 0)
+      end
+      lost_to_zone(j, l.dst, l.shard)
     end
-    lost_to_zone(j, l.dst, l.shard)
-    fresh_if_lost(j, l.shard)
+    fresh_if_lost(j, l.shard) -- even if it holds it by now: a barred node's copy is for itself alone
   end
   if dst.wants > 0 then
     set_parked(l.dst, dst.wants) -- it waits with one slot more
