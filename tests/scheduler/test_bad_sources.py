@@ -29,6 +29,21 @@ def bar_the_only_holder(cell: Cell) -> None:
     corrupt(cell, "b")
 
 
+def bar_one_of_two_holders(cell: Cell, *others: str, topology: str = "mesh") -> None:
+    """Of a job's two shards it has the first; who had the second has left."""
+    cell.nodes("bad", "a", *others)
+    cell.job(["bad", "a", *others], shards=2, topology=topology)
+    cell.holds("bad", 0)
+    cell.holds("a", 1)
+    for _ in range(3):
+        cell.now += 20_000
+        cell.beat("bad", "a", *others)
+        [lease] = cell.next("a").assignments
+        cell.end("a", lease, "corrupt")
+    assert cell.node("bad").barred
+    cell.scheduler.leave("a")
+
+
 def test_a_source_that_sent_damaged_bytes_thrice_serves_no_more(cell: Cell) -> None:
     bar_the_only_holder(cell)
     assert cell.node("bad").barred
@@ -84,17 +99,7 @@ def test_what_a_barred_node_holds_still_counts_for_itself(cell: Cell) -> None:
 
 @pytest.mark.parametrize("topology", ["mesh", "pipeline"])
 def test_a_barred_node_goes_on_reading_what_it_lacks_though_others_lack_what_it_has(cell: Cell, topology: str) -> None:
-    cell.nodes("bad", "a")
-    cell.job(["bad", "a"], shards=2, topology=topology)
-    cell.holds("bad", 0)
-    cell.holds("a", 1)
-    for _ in range(3):
-        cell.now += 20_000
-        cell.beat("bad", "a")
-        [lease] = cell.next("a").assignments
-        cell.end("a", lease, "corrupt")
-    assert cell.node("bad").barred
-    cell.scheduler.leave("a")
+    bar_one_of_two_holders(cell, topology=topology)
     assert [(each.shard, each.source) for each in cell.next("bad").assignments] == [(1, GCS)]
 
 
@@ -113,18 +118,9 @@ def test_what_a_barred_node_reads_once_more_is_still_to_be_had_from_the_bucket(c
 def test_what_a_barred_node_announces_while_it_reads_it_is_still_to_be_had_from_the_bucket(
     cell: Cell, outcome: Outcome
 ) -> None:
-    cell.nodes("bad", "a", "b")
-    cell.job(["bad", "a", "b"], shards=2)
-    cell.holds("bad", 0)
-    cell.holds("a", 1)
-    for _ in range(3):
-        cell.now += 20_000
-        cell.beat("bad", "a", "b")
-        [lease] = cell.next("a").assignments
-        cell.end("a", lease, "corrupt")
-    cell.scheduler.leave("a")
+    bar_one_of_two_holders(cell, "b")
     [lease] = cell.next("bad").assignments
-    assert cell.node("bad").barred and (lease.shard, lease.source) == (1, GCS)
+    assert (lease.shard, lease.source) == (1, GCS)
     cell.holds("bad", 0, 1)
     cell.end("bad", lease, outcome)
     cell.holds("b")

@@ -29,15 +29,11 @@ end
 
 -- The list as it is replied, noted with the node.
 function end_answer(n, request, parked, outcome)
-  local sign, count, told = parked and ' + ' or '  ', #answer, nil
-  if count == 2 and ids[2] then
-    told = request .. sign .. ids[2]
-  else
-    for k = 2, count do
-      ids[k] = ids[k] or answer[k]:match('^{"lease":"([^"]+)')
-    end
-    told = request .. sign .. table.concat(ids, ' ', 2, count)
+  local count = #answer
+  for k = 2, count do
+    ids[k] = ids[k] or answer[k]:match('^{"lease":"([^"]+)')
   end
+  local told = request .. (parked and ' + ' or '  ') .. table.concat(ids, ' ', 2, count)
   local head = parked and PARKED or NOT_PARKED
   if outcome.noteworthy then
     head = head_of(parked, outcome)
@@ -56,9 +52,9 @@ end
 
 -- The reply to the node's last call, without what has ended since.
 function told_again(i)
-  local _, parked, ids, head = N[i].told:match('^(%S*) (%+?)([^\n]*)\n?(.*)$')
+  local _, parked, leases, head = N[i].told:match('^(%S*) (%+?)([^\n]*)\n?(.*)$')
   local again = { head ~= '' and head or parked == '+' and PARKED or NOT_PARKED }
-  for id in ids:gmatch('%S+') do
+  for id in leases:gmatch('%S+') do
     local l = lease_of(i, id)
     if l then
       again[#again + 1] = assignment_of(load_job(l.job), l)

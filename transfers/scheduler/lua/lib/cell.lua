@@ -41,7 +41,6 @@ do
   local CELLS_REMEMBERED = 8
   local memory, cells = {}, 0 -- prefix -> M; how many
   local PACE = 100 -- percent: how much Lua's collector goes through for what is allocated; 200 unless told (docs/scheduling.md)
-  local paced = false
 
   -- What a memory has still to write (lib/tally.lua, lib/log.lua), and nothing else of it.
   local function unwritten(of)
@@ -61,9 +60,8 @@ do
   -- have started anew since (GREATEST_MARK), it is taken for one that went back: some counts are lost.
   local function forget_cell(stamp)
     local earlier = memory[P]
-    if not paced and keeps_memory then
+    if keeps_memory then
       collectgarbage('setstepmul', PACE)
-      paced = true
     end
     if not (earlier and earlier.nodes) then
       if cells >= CELLS_REMEMBERED then

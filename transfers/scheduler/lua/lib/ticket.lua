@@ -7,7 +7,6 @@
 local BLOCK = 64
 local TICKET_MS = 600000
 local ROUNDED_MS = 10000 -- tickets of so many ms are good until the same moment: its text is made once
-local ROUNDED_ZEROS = '0000'
 
 -- The inner and the outer padded key.
 function pads(key)
@@ -29,7 +28,7 @@ local until_time, until_text
 function ticket(src, job_id, s, dst)
   local good_until = NOW - NOW % ROUNDED_MS + ROUNDED_MS + TICKET_MS
   if until_time ~= good_until then
-    until_time, until_text = good_until, tostring(good_until / ROUNDED_MS) .. ROUNDED_ZEROS
+    until_time, until_text = good_until, string.format('%d', good_until)
   end
   local sha1hex = redis.sha1hex
   return until_text, sha1hex(src.opad .. sha1hex(src.ipad .. job_id .. '|' .. s .. '|' .. dst .. '|' .. until_text))
