@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import redis as redis_py
 
@@ -43,6 +45,27 @@ def test_every_shared_part_is_used() -> None:
 @pytest.mark.parametrize("name", [*scripts.names(), *(f"lib/{part}" for part in scripts.PARTS)])
 def test_a_script_never_reads_a_clock(name: str) -> None:
     assert "'TIME'" not in text(name)
+
+
+def test_a_field_of_a_record_is_kept_by_number() -> None:
+    assert "[1]" in scripts.library() and "._index" not in scripts.library()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [("n._speed = 1", "^lost.lua: no part declares a place for speed$"), ("-- places: zone", "zone has a place already$")],
+)
+def test_a_field_without_a_place_or_with_two_is_found_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, said: str
+) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "nodes.lua").write_text("-- places: zone\n")
+    (tmp_path / "lib" / "lost.lua").write_text(f"{line}\n")
+    monkeypatch.setattr(scripts, "FOLDER", tmp_path)
+    monkeypatch.setattr(scripts, "PARTS", ("nodes", "lost"))
+    monkeypatch.setattr(scripts, "_places", scripts._places.__wrapped__)
+    with pytest.raises(ValueError, match=said):
+        scripts._text.__wrapped__(tmp_path / "lib" / "lost.lua")
 
 
 @pytest.mark.parametrize("name", scripts.names())

@@ -61,6 +61,11 @@ AGENT_OPERATIONS = (
     "withdraw",
 )
 
+# Lua keeps a value in 16 bytes of a table by number and in 40 by name. So a part may declare the fields of a record, in
+# lines `-- places: state epoch`, and the code writes `n._state`: the place, a number, is put into the text here.
+_DECLARED = re.compile(r"^-- places: (.+)$", re.MULTILINE)
+_PLACED = re.compile(r"(?<=[\w\])])\._([a-z]\w*)")
+
 _REFUSED = re.compile(r"to run the '(?:fcall|function|script|evalsha)\b")
 
 
@@ -69,21 +74,47 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.lua"))
 
 
+@cache
+def _text(path: Path) -> str:
+    """A file as the server is to get it. Raises ValueError for a field that has no place."""
+    places, text = _places(), path.read_text()
+    if unknown := set(_PLACED.findall(text)) - places.keys():
+        raise ValueError(f"{path.name}: no part declares a place for {', '.join(sorted(unknown))}")
+    return _PLACED.sub(lambda field: f"[{places[field[1]]}]", text)
+
+
+@cache
+def _places() -> dict[str, int]:
+    """The fields of all records, and where they stand in theirs.
+
+    Raises ValueError if two have a field of one name: whose is meant cannot be seen where it is used.
+    """
+    places: dict[str, int] = {}
+    for part in PARTS:
+        fields = " ".join(_DECLARED.findall((FOLDER / "lib" / f"{part}.lua").read_text())).split()
+        for place, field in enumerate(fields, 1):
+            if field in places:
+                raise ValueError(f"lib/{part}.lua: the field {field} has a place already")
+            places[field] = place
+    return places
+
+
 def _part(name: str) -> str:
     """A shared part. If it has functions (or values) without `local`, others may use these, and the rest is its own."""
-    body = (FOLDER / "lib" / f"{name}.lua").read_text()
+    body = _text(FOLDER / "lib" / f"{name}.lua")
     shared = re.findall(r"^(?:function )?([A-Za-z_]\w*)(?:\(| = )", body, re.MULTILINE)
     return f"local {', '.join(shared)}\ndo\n{body}\nend" if shared else body
 
 
 @cache
 def _shared() -> str:
-    return "\n".join(map(_part, PARTS))
+    places = ", ".join(f"{field} = {place}" for field, place in _places().items())
+    return "\n".join([f"local PLACES = {{ {places} }}", *map(_part, PARTS)])
 
 
 @cache
 def _body(name: str) -> str:
-    return (FOLDER / f"{name}.lua").read_text()
+    return _text(FOLDER / f"{name}.lua")
 
 
 def _operation(name: str) -> str:

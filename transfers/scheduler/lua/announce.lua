@@ -41,7 +41,7 @@ if state ~= 'done' then
     reopen_job(j, 'a node is back')
   end
   set_member(j, i, 'ready')
-  set_parked(i, N[i].wants)
+  set_parked(i, N[i]._wants)
 end
 if await_over(j) then
   bucket_changed(j.id)

@@ -13,14 +13,14 @@ local added = 0
 for _, name in ipairs(cjson.decode(ARGV[4])) do
   local i = ensure_index(name)
   if not member(j, i) then
-    local state = N[i].state
+    local state = N[i]._state
     set_member(j, i, (state == 'dead' or state == 'left') and 'gone' or 'enrolled')
     change_job(j, 'chain_end', j.chain_end + 1)
     call('ZADD', j.key .. ':chain', j.chain_end, i)
     want_job(i, j)
     serve_job(i, j)
     call('SADD', node_key(i) .. ':all', j.id)
-    N[i].all = nil
+    N[i]._all = nil
     change_job(j, 'nodes', j.nodes + 1)
     event('enrolled', 'job', j.id, 'node', name)
     added = added + 1

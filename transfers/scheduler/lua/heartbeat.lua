@@ -26,9 +26,9 @@ for lease, bytes in pairs(beat.progress) do
   if not l then
     cancelled[#cancelled + 1] = lease
   else
-    local j = load_job(l.job)
+    local j = load_job(l._job)
     if bytes > l.bytes then
-      l.bytes, l.expires = bytes, later(j.lease_ms)
+      l.bytes, l._expires = bytes, later(j.lease_ms)
       takes_changed(n)
     end
     learn_early(j, l)
@@ -48,5 +48,5 @@ if not M.currents_rev then
 end
 local orders = call('LPOP', node_key(i) .. ':orders', ORDERS_TAKEN) or {}
 return '{"known":true,"jobs":' .. json_list(open) .. ',"cancelled":' .. json_list(cancelled) .. ',"orders":['
-  .. table.concat(orders, ',') .. '],"draining":' .. (n.state == 'draining' and 'true' or 'false')
-  .. ',"parked":' .. (n.wants > 0 and 'true' or 'false') .. ',"currents":"' .. M.currents_rev .. '"}'
+  .. table.concat(orders, ',') .. '],"draining":' .. (n._state == 'draining' and 'true' or 'false')
+  .. ',"parked":' .. (n._wants > 0 and 'true' or 'false') .. ',"currents":"' .. M.currents_rev .. '"}'

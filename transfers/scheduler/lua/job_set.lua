@@ -20,7 +20,7 @@ if what == 'priority' then
     call('ZADD', node_key(i) .. ':jobs', 'XX', j.order, j.id)
     call('ZADD', node_key(i) .. ':serving', 'XX', j.order, j.id)
     local n = N[i]
-    n.jobs, n.serving = nil, nil
+    n._jobs, n._serving = nil, nil
   end
   return 1
 end

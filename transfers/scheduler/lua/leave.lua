@@ -8,7 +8,7 @@ local i = index_of(ARGV[3])
 if not i then
   return 0
 end
-local state = N[i].state
+local state = N[i]._state
 if state ~= 'live' and state ~= 'draining' then
   return 1
 end

@@ -25,12 +25,12 @@ local outcome = apply_reports(i, FIRST_REPORT)
 local want = ARGV[6] + 0
 local answer = begin_answer()
 -- what was matched for it while it was parked, and not yet taken
-if n.handed then
+if n._handed then
   local waiting = call('LPOP', inbox_key(i), INBOX_TAKEN) or {}
   for k = 1, #waiting do
     answer[k + 1] = waiting[k]
   end
-  n.handed = #waiting == INBOX_TAKEN
+  n._handed = #waiting == INBOX_TAKEN
 end
 -- those who wait for what its transfers held come first; then the node itself; then those who wait for what it brought
 for k = 1, #outcome.uploaders do

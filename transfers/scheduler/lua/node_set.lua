@@ -14,12 +14,12 @@ if what == 'order' then
   call('RPUSH', node_key(i) .. ':orders', value)
 elseif what == 'draining' then
   call('HSET', node_key(i), 'draining', value)
-  if n.state == 'live' or n.state == 'draining' then
-    change(n, 'state', value == '1' and 'draining' or 'live')
+  if n._state == 'live' or n._state == 'draining' then
+    change_node(i, 'state', value == '1' and 'draining' or 'live')
   end
 else
   call('HSET', node_key(i), what, value)
-  change(n, what:sub(5) .. '_max', tonumber(value))
+  change_node(i, what:sub(5) .. '_max', tonumber(value))
 end
 set_uploader(i)
 wake_for_uploader(i)

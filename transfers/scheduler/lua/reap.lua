@@ -30,15 +30,15 @@ local due = call('ZRANGEBYSCORE', P .. 'due', '-inf', NOW, 'LIMIT', 0, NODES_A_C
 for _, i in ipairs(due) do
   local n = N[i]
   call('ZREM', P .. 'due', i)
-  change(n, 'due', 0)
-  for _, id in ipairs(ids_of(n.takes)) do
+  change_node(i, 'due', 0)
+  for _, id in ipairs(ids_of(n._takes)) do
     local l = load_lease(id)
-    local expires = tonumber(l.expires)
+    local expires = tonumber(l._expires)
     if expires <= NOW then
       fail_lease(id, 'expired', 'stalled', l.bytes, 0, true)
       expired = expired + 1
-      touched[l.job] = true
-      if l.src ~= '' then sources[l.src] = true end
+      touched[l._job] = true
+      if l._src ~= '' then sources[l._src] = true end
     else
       look_by(n, expires)
     end

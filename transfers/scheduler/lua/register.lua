@@ -18,11 +18,11 @@ if call('SISMEMBER', P .. 'enrolment', ARGV[3]) == 0 and call('HGET', P .. 'admi
 end
 local i = ensure_index(node.name)
 local n = N[i]
-if n.state ~= 'absent' then
+if n._state ~= 'absent' then
   bury(i, 'absent', 'restarted')
 end
 -- an epoch that a flushed Redis gave is never given again: it holds the time as well
-local epoch = string.format('%d', math.max(number(n.epoch) + 1, NOW))
+local epoch = string.format('%d', math.max(number(n._epoch) + 1, NOW))
 write_up()
 nothing_under_way(i)
 write_changes()

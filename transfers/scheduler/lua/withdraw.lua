@@ -11,7 +11,7 @@ for _, name in ipairs(cjson.decode(ARGV[4])) do
   if i and member(j, i) then
     for _, id in ipairs(leases_of(i)) do
       local l = load_lease(id)
-      if l and l.job == j.id then fail_lease(id, 'failed', 'withdrawn', 0, 0, true) end
+      if l and l._job == j.id then fail_lease(id, 'failed', 'withdrawn', 0, 0, true) end
     end
     forget_copies(j, i)
     unwait(j, i)

@@ -46,18 +46,18 @@ end
 
 -- Whether this is the request that the node made last.
 function is_repeated(n, request)
-  local told = n.told
+  local told = n._told
   return told and request ~= '' and told:find(request, 1, true) == 1 and told:byte(#request + 1) == SPACE
 end
 
 -- The reply to the node's last call, without what has ended since.
 function told_again(i)
-  local _, parked, leases, head = N[i].told:match('^(%S*) (%+?)([^\n]*)\n?(.*)$')
+  local _, parked, leases, head = N[i]._told:match('^(%S*) (%+?)([^\n]*)\n?(.*)$')
   local again = { head ~= '' and head or parked == '+' and PARKED or NOT_PARKED }
   for id in leases:gmatch('%S+') do
     local l = lease_of(i, id)
     if l then
-      again[#again + 1] = assignment_of(load_job(l.job), l)
+      again[#again + 1] = assignment_of(load_job(l._job), l)
     end
   end
   return again

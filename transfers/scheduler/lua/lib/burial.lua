@@ -10,7 +10,7 @@ end
 function ids_of(leases)
   local ids = {}
   for k, l in ipairs(leases) do
-    ids[k] = l.id
+    ids[k] = l._id
   end
   return ids
 end
@@ -18,8 +18,8 @@ end
 -- Every transfer to node i or from it, by id.
 function leases_of(i)
   local n = N[i]
-  local ids = ids_of(n.takes)
-  for _, id in ipairs(n.serves) do
+  local ids = ids_of(n._takes)
+  for _, id in ipairs(n._serves) do
     ids[#ids + 1] = id
   end
   return ids
@@ -31,16 +31,16 @@ function bury(i, state, why)
   local n = N[i]
   change_node(i, 'state', state)
   set_parked(i, 0)
-  if n.slow > 0 then
+  if n._slow > 0 then
     mark(i, n, 0) -- who comes back has a new chance
   end
   local touched, sources = {}, {}
   for _, id in ipairs(leases_of(i)) do
     local l = load_lease(id)
     if l then
-      fail_lease(id, 'failed', why, 0, 0, l.dst ~= i)
-      touched[l.job] = true
-      if l.dst == i and l.src ~= '' then sources[l.src] = true end
+      fail_lease(id, 'failed', why, 0, 0, l._dst ~= i)
+      touched[l._job] = true
+      if l._dst == i and l._src ~= '' then sources[l._src] = true end
     end
   end
   set_uploader(i)

@@ -26,6 +26,20 @@ local at_forget = {} -- what they write of what was remembered when it is rememb
 
 local calls = 0 -- since the library was loaded
 
+local PACED_EVERY = 512 -- calls
+local set_pace
+do
+  local SMALL = 4               -- MB: of that much the processor's own memory holds a good part
+  local USUAL, LEAST = 200, 25  -- percent
+
+  -- How much Lua's collector goes through for what is allocated. What is remembered of thousands of nodes is no garbage, and to
+  -- go through it is dear: the more there is, the longer garbage may lie beside it (docs/scheduling.md).
+  function set_pace()
+    local megabytes = collectgarbage('count') / 1024
+    collectgarbage('setstepmul', megabytes < SMALL and USUAL or math.max(LEAST, megabytes / 2))
+  end
+end
+
 -- Names that begin and end with these, by what is between: each is made once, and not anew in each call.
 local function names_of(before, after)
   return setmetatable({}, { __index = function(names, between)
@@ -40,7 +54,6 @@ local remember
 do
   local CELLS_REMEMBERED = 8
   local memory, cells = {}, 0 -- prefix -> M; how many
-  local PACE = 100 -- percent: how much Lua's collector goes through for what is allocated; 200 unless told (docs/scheduling.md)
 
   -- What a memory has still to write (lib/tally.lua, lib/log.lua), and nothing else of it.
   local function unwritten(of)
@@ -60,9 +73,6 @@ do
   -- have started anew since (GREATEST_MARK), it is taken for one that went back: some counts are lost.
   local function forget_cell(stamp)
     local earlier = memory[P]
-    if keeps_memory then
-      collectgarbage('setstepmul', PACE)
-    end
     if not (earlier and earlier.nodes) then
       if cells >= CELLS_REMEMBERED then
         for prefix, of in pairs(memory) do
@@ -153,37 +163,40 @@ do
   -- What this call changed: record k, and in sheet k the fields. Both are used again by the next call: what is made anew in each
   -- call has to be collected again.
   local changed, sheets, changes = {}, {}, 0
+  local sheet_of = {}
   after_break[#after_break + 1] = function()
     for k = 1, changes do
       changed[k], sheets[k] = nil, nil
     end
-    changes = 0
+    changes, sheet_of = 0, {}
   end
 
-  -- Change a field of a hash that was read into a record: known at once, written when the call ends.
-  function change(record, field, value)
-    record[field] = value
-    local k = record.sheet
+  -- Change a field of a hash that was read into a record: known at once, written when the call ends. at: where the record
+  -- keeps it, if not by its name.
+  function change(record, field, value, at)
+    at = at or field
+    record[at] = value
+    local k = sheet_of[record]
     if not k then
       changes = changes + 1
       k = changes
-      record.sheet, changed[k] = k, record
+      sheet_of[record], changed[k] = k, record
       sheets[k] = sheets[k] or {}
     end
-    sheets[k][field] = true
+    sheets[k][field] = at
   end
 
   -- Write what changed: one command for each hash, however many fields.
   function write_changes()
     for k = 1, changes do
       local record, sheet, last = changed[k], sheets[k], 0
-      for field in pairs(sheet) do
-        row[last + 1], row[last + 2] = field, record[field]
+      for field, at in pairs(sheet) do
+        row[last + 1], row[last + 2] = field, record[at]
         last = last + 2
         sheet[field] = nil
       end
-      call('HSET', record.key or node_key(record.index), unpack(row, 1, last))
-      record.sheet, changed[k] = nil, nil
+      call('HSET', record.key or node_key(record._index), unpack(row, 1, last))
+      sheet_of[record], changed[k] = nil, nil
     end
     changes = 0
   end
@@ -201,6 +214,9 @@ local function begin(keys, args)
   NOW, NOW_TEXT = args[1] + 0, args[1] -- a sum reads a number in half the time that tonumber takes
   math.randomseed(args[2] + 0)
   calls = calls + 1
+  if calls % PACED_EVERY == 0 and keeps_memory then
+    set_pace()
+  end
   local mark = call('INCRBY', STAMP, args[2])
   remember(mark - args[2])
   if mark > GREATEST_MARK then

@@ -26,7 +26,7 @@ local function move_to_end(j, i, above)
   -- what it still receives would hold its predecessor's slots, which the next one is to have
   for _, id in ipairs(leases_of(i)) do
     local l = load_lease(id)
-    if l and l.job == j.id then
+    if l and l._job == j.id then
       fail_lease(id, 'failed', 'moved', 0, 0, true)
     end
   end
@@ -41,7 +41,7 @@ function move_laggard(j)
   local above, above_count, above_pace
   for place, i in ipairs(chain) do
     local state = member(j, i)
-    if N[i].state == 'live' and (state == 'ready' or state == 'done') then
+    if N[i]._state == 'live' and (state == 'ready' or state == 'done') then
       local count = count_of(j, i)
       local pace = pace_of(j, i, count)
       if above and pace and above_pace and place < #chain and count < j.shard_count then

@@ -103,13 +103,13 @@ function common_shard(j, src, i)
   end
   local among = across or without(j.have[src], j.have[i])
   if j.policy == 'random' then
-    return not_coming(j, i, some_bits(among, 1 + #N[i].takes))[1]
+    return not_coming(j, i, some_bits(among, 1 + #N[i]._takes))[1]
   end
   if j.policy == 'sequential' then
-    return not_coming(j, i, first_bits(among, 1 + #N[i].takes))[1]
+    return not_coming(j, i, first_bits(among, 1 + #N[i]._takes))[1]
   end
   -- what only one node has would otherwise go from it to all who ask in these moments, and the rest would wait behind it
-  local other, copies = least_held(j, not_coming(j, i, some_bits(among, SAMPLE + #N[i].takes)))
+  local other, copies = least_held(j, not_coming(j, i, some_bits(among, SAMPLE + #N[i]._takes)))
   return (not best or other and copies < fewest) and other or best
 end
 

@@ -7,13 +7,13 @@ function end_job(job_id, state, why)
   local sources = {}
   local order = cjson.encode({ op = 'cancel', job = job_id })
   for _, i in ipairs(call('HKEYS', j.key .. ':members')) do
-    for _, id in ipairs(ids_of(N[i].takes)) do
+    for _, id in ipairs(ids_of(N[i]._takes)) do
       local l = load_lease(id)
-      if l.job == job_id then
+      if l._job == job_id then
         release(l, false)
         call('SADD', node_key(i) .. ':dropped', id)
-        if l.src ~= '' then
-          sources[l.src] = true
+        if l._src ~= '' then
+          sources[l._src] = true
         end
       end
     end

@@ -42,8 +42,8 @@ function transfer_event(kind, l, node, source, bytes, ms, first, last)
   end
   local at, ends = '', '' -- two, so that no more than one text is made
   if count == 0 then at, ends = NOW_TEXT, '\n' end
-  local line = at .. ends .. l.job .. '\t' .. node .. '\t' .. l.text .. '\t' .. source .. '\t' .. bytes .. '\t' .. ms .. '\t'
-    .. l.id .. '\t' .. l.started .. '\t' .. first .. '\t' .. last
+  local line = at .. ends .. l._job .. '\t' .. node .. '\t' .. l._text .. '\t' .. source .. '\t' .. bytes .. '\t' .. ms .. '\t'
+    .. l._id .. '\t' .. l._started .. '\t' .. first .. '\t' .. last
   if kind == 'done' then
     done[count + 1] = line
   else

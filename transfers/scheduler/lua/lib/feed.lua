@@ -7,7 +7,7 @@ local CHAIN_WOKEN = 32 -- nodes of a chain woken one after the other
 -- Gives how many.
 function feed(i, want, given, relaxed)
   local count = 0
-  local jobs = N[i].jobs or jobs_of(i)
+  local jobs = N[i]._jobs or jobs_of(i)
   for at = 1, #jobs do
     if count >= want then
       break
@@ -26,7 +26,7 @@ end
 
 -- Try to serve a parked node; what it gets goes to its inbox. Gives how many.
 function feed_parked(i, relaxed)
-  local wants = N[i].wants
+  local wants = N[i]._wants
   if wants <= 0 then
     return 0
   end
@@ -37,7 +37,7 @@ end
 function wake_successor(j, i)
   for _ = 1, CHAIN_WOKEN do
     i = neighbour(j, i, false)
-    if not i or N[i].wants <= 0 or feed_parked(i) == 0 then
+    if not i or N[i]._wants <= 0 or feed_parked(i) == 0 then
       return
     end
   end
@@ -47,7 +47,7 @@ end
 local function wake_chain(j, src)
   wake_successor(j, src)
   local head = call('ZRANGE', j.key .. ':chain', 0, 0)[1]
-  if head and head ~= src and N[head].wants > 0 then
+  if head and head ~= src and N[head]._wants > 0 then
     feed_parked(head) -- it may wait for what a node further down has read
   end
 end
@@ -72,7 +72,7 @@ end
 -- A source has a free slot, or something new.
 function wake_for_uploader(src)
   local n = N[src]
-  local serving = n.serving or served_by(src)
+  local serving = n._serving or served_by(src)
   for at = 1, #serving do
     local job_id = serving[at]
     local j = M.jobs[job_id] or load_job(job_id)
@@ -90,7 +90,7 @@ end
 
 -- In chains, what node i now receives can be forwarded.
 function wake_successors(i)
-  local serving = N[i].serving or served_by(i)
+  local serving = N[i]._serving or served_by(i)
   for at = 1, #serving do
     local j = M.jobs[serving[at]] or load_job(serving[at])
     if j.topology == 'pipeline' and is_open(j) then

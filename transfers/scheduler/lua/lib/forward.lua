@@ -22,21 +22,21 @@ function neighbour(j, i, upstream)
   for _, other in ipairs(found) do
     local n = N[other]
     local state = member(j, other)
-    if (n.state == 'live' or n.state == 'draining') and n.barred == 0 and (state == 'ready' or state == 'done') then
+    if (n._state == 'live' or n._state == 'draining') and n._barred == 0 and (state == 'ready' or state == 'done') then
       return other, comes
     end
-    comes = comes or n.state == 'live' and state == 'enrolled'
+    comes = comes or n._state == 'live' and state == 'enrolled'
   end
   return nil, comes
 end
 
 -- The first shard that i needs and that its predecessor holds or is receiving.
 local function next_in_chain(j, i, above)
-  local held = first_bits(without(j.have[above], j.have[i]), 1 + #N[i].takes)
+  local held = first_bits(without(j.have[above], j.have[i]), 1 + #N[i]._takes)
   local first = not_coming(j, i, held)[1]
-  for _, l in ipairs(N[above].takes) do
-    if l.job == j.id and (not first or l.shard < first) and needs(j, i, l.shard) then
-      first = l.shard
+  for _, l in ipairs(N[above]._takes) do
+    if l._job == j.id and (not first or l._shard < first) and needs(j, i, l._shard) then
+      first = l._shard
     end
   end
   return first

@@ -20,11 +20,11 @@ function got_by(j, i)
   if asked_job ~= j or asked_node ~= i or asked_call ~= calls then
     asked_call, asked_job, asked_node, asked_have = calls, j, i, call('GET', j.have[i]) or ''
     reading = reading + 1
-    local takes = N[i].takes
+    local takes = N[i]._takes
     for k = 1, #takes do
       local l = takes[k]
-      if l.job == j.id then
-        coming_to[l.shard] = reading
+      if l._job == j.id then
+        coming_to[l._shard] = reading
       end
     end
   end
@@ -166,7 +166,7 @@ function hold(j, i, s, text)
   else
     count = count_of(j, i)
   end
-  if N[i].barred == 0 then
+  if N[i]._barred == 0 then
     add_copy(j, i, s, text)
     if count == 1 then
       set_giver(j, i, true)
@@ -207,5 +207,5 @@ function bar(i)
     end
     set_giver(j, i, false)
   end
-  event('barred', 'node', N[i].name)
+  event('barred', 'node', N[i]._name)
 end

@@ -14,9 +14,9 @@ function write_up()
   for k = 1, unlisted_count do
     local i = unlisted[k]
     local n = N[i]
-    local place = n.place
-    if n.listed ~= (place ~= nil) then
-      n.listed = place ~= nil
+    local place = n._place
+    if n._listed ~= (place ~= nil) then
+      n._listed = place ~= nil
       call('SETBIT', P .. 'up', i, place and '1' or '0')
     end
   end
@@ -64,7 +64,7 @@ end
 
 -- The list in which node i is kept, or is looked for by a node of the same zone, by its kind.
 function list_of(j, i, kind)
-  return kind and j.own_zone == 1 and kind .. '@' .. N[i].zone or kind
+  return kind and j.own_zone == 1 and kind .. '@' .. N[i]._zone or kind
 end
 
 -- The idle givers of a job: lists `normal` and `slow`. Made anew: O(nodes).
@@ -87,18 +87,18 @@ end
 function set_giver(j, i, gives)
   call('SETBIT', j.key .. ':givers', i, gives and 1 or 0)
   if j.idle then
-    move(j.idle, i, gives and list_of(j, i, N[i].place) or nil)
+    move(j.idle, i, gives and list_of(j, i, N[i]._place) or nil)
   end
 end
 
 -- Put the node among those that can serve, or take it out, after a transfer from it began or ended.
 function place_uploader(i, n)
-  local place = #n.serves < n.able and n.kind or nil -- as may_serve says, twice in each transfer
-  if place ~= n.place then
-    n.place = place
+  local place = #n._serves < n._able and n._kind or nil -- as may_serve says, twice in each transfer
+  if place ~= n._place then
+    n._place = place
     unlisted_count = unlisted_count + 1
     unlisted[unlisted_count] = i
-    local all = n.all or holder_in(i)
+    local all = n._all or holder_in(i)
     for at = 1, #all do
       local j = M.jobs[all[at]]
       local pool = j and j.idle

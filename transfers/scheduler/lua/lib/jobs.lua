@@ -68,42 +68,42 @@ end
 -- A node's unfinished jobs, the jobs that it can serve, both most urgent first, and all in which it may hold shards.
 function jobs_of(i)
   local n = N[i]
-  n.jobs = n.jobs or shared(call('ZRANGE', node_key(i) .. ':jobs', 0, JOBS_TRIED - 1))
-  return n.jobs
+  n._jobs = n._jobs or shared(call('ZRANGE', node_key(i) .. ':jobs', 0, JOBS_TRIED - 1))
+  return n._jobs
 end
 
 function served_by(i)
   local n = N[i]
-  n.serving = n.serving or shared(call('ZRANGE', node_key(i) .. ':serving', 0, JOBS_TRIED - 1))
-  return n.serving
+  n._serving = n._serving or shared(call('ZRANGE', node_key(i) .. ':serving', 0, JOBS_TRIED - 1))
+  return n._serving
 end
 
 function holder_in(i)
   local n = N[i]
-  n.all = n.all or shared(call('SMEMBERS', node_key(i) .. ':all'))
-  return n.all
+  n._all = n._all or shared(call('SMEMBERS', node_key(i) .. ':all'))
+  return n._all
 end
 
 -- The node still needs the job, or no longer.
 function want_job(i, j)
   call('ZADD', node_key(i) .. ':jobs', j.order, j.id)
-  N[i].jobs = nil
+  N[i]._jobs = nil
 end
 
 function unwant_job(i, job_id)
   call('ZREM', node_key(i) .. ':jobs', job_id)
-  N[i].jobs = nil
+  N[i]._jobs = nil
 end
 
 -- The node may give shards of the job, or no longer.
 function serve_job(i, j)
   call('ZADD', node_key(i) .. ':serving', j.order, j.id)
-  N[i].serving = nil
+  N[i]._serving = nil
 end
 
 function unserve_job(i, job_id)
   call('ZREM', node_key(i) .. ':serving', job_id)
-  N[i].serving = nil
+  N[i]._serving = nil
 end
 
 -- The node has nothing to do with the job any more.
@@ -111,7 +111,7 @@ function leave_job(i, job_id)
   unwant_job(i, job_id)
   unserve_job(i, job_id)
   call('SREM', node_key(i) .. ':all', job_id)
-  N[i].all = nil
+  N[i]._all = nil
 end
 
 function member(j, i)

@@ -38,26 +38,26 @@ end
 
 -- See to it that the reaper looks at this node's transfers by `when`.
 function look_by(n, when)
-  if n.due == 0 or n.due > when then
-    call('ZADD', P .. 'due', when, n.index)
-    change(n, 'due', when)
+  if n._due == 0 or n._due > when then
+    call('ZADD', P .. 'due', when, n._index)
+    change_node(n._index, 'due', when)
   end
 end
 
 -- A transfer's slots are taken by it, or free again. dst: its receiver.
 local function take_slots(j, l, dst)
-  if l.src == '' then
-    dst.gcs = dst.gcs + 1
+  if l._src == '' then
+    dst._gcs = dst._gcs + 1
     change_job(j, 'gcs_used', j.gcs_used + 1)
     return
   end
-  dst.down = dst.down + 1
-  local src = N[l.src]
-  local serves = src.serves
-  serves[#serves + 1] = l.id
+  dst._down = dst._down + 1
+  local src = N[l._src]
+  local serves = src._serves
+  serves[#serves + 1] = l._id
   serves_changed(src)
-  place_uploader(l.src, src)
-  if j.limits then count_for_job(j, l.dst, l.src, 1) end
+  place_uploader(l._src, src)
+  if j.limits then count_for_job(j, l._dst, l._src, 1) end
 end
 
 -- The last of the list takes the place of what is taken out.
@@ -73,17 +73,17 @@ local function take_out(list, value)
 end
 
 local function free_slots(j, l, dst)
-  if l.src == '' then
-    dst.gcs = dst.gcs - 1
+  if l._src == '' then
+    dst._gcs = dst._gcs - 1
     change_job(j, 'gcs_used', j.gcs_used - 1)
     return
   end
-  dst.down = dst.down - 1
-  local src = N[l.src]
-  take_out(src.serves, l.id)
+  dst._down = dst._down - 1
+  local src = N[l._src]
+  take_out(src._serves, l._id)
   serves_changed(src)
-  place_uploader(l.src, src)
-  if j.limits then count_for_job(j, l.dst, l.src, -1) end
+  place_uploader(l._src, src)
+  if j.limits then count_for_job(j, l._dst, l._src, -1) end
 end
 
 -- Bytes of shard s.
@@ -94,16 +94,16 @@ end
 -- The assignment as the agent reads it, as JSON.
 function assignment_of(j, l)
   j.json = j.json or '","job":' .. cjson.encode(j.id) .. ',"shard":'
-  local crc = l.how ~= 'confirm' and (j.digests[l.shard] or digest_of(j, l.shard, l.text))
+  local crc = l.how ~= 'confirm' and (j.digests[l._shard] or digest_of(j, l._shard, l._text))
   local digest = crc and ',"digest":' or ''
   crc = crc or ''
-  if l.src == '' then
-    return '{"lease":"' .. l.id .. j.json .. l.text .. ',"expires":' .. l.expires .. digest .. crc
+  if l._src == '' then
+    return '{"lease":"' .. l._id .. j.json .. l._text .. ',"expires":' .. l._expires .. digest .. crc
       .. (l.how == 'confirm' and ',"confirm":true}' or '}')
   end
-  local src = N[l.src]
-  local good_until, signature = ticket(src, j.id, l.text, N[l.dst].name)
-  return '{"lease":"' .. l.id .. j.json .. l.text .. ',"expires":' .. l.expires .. digest .. crc .. src.place_json
+  local src = N[l._src]
+  local good_until, signature = ticket(src, j.id, l._text, N[l._dst]._name)
+  return '{"lease":"' .. l._id .. j.json .. l._text .. ',"expires":' .. l._expires .. digest .. crc .. src._place_json
     .. good_until .. '.' .. signature .. (l.how == 'cut_through' and '","cut_through":true}' or '"}')
 end
 
@@ -113,17 +113,17 @@ function grant(j, i, s, src, how)
   local n = N[i]
   local l = new_lease(new_lease_id(i), j.id, s, TEXTS[s] or text_of(s), i, src, NOW_TEXT, later(j.lease_ms))
   if how ~= '' then l.how = how end -- a field more makes the record twice as large
-  local takes = n.takes
+  local takes = n._takes
   takes[#takes + 1] = l
   takes_changed(n)
-  if n.due == 0 or n.due > NOW + j.lease_ms then look_by(n, NOW + j.lease_ms) end
+  if n._due == 0 or n._due > NOW + j.lease_ms then look_by(n, NOW + j.lease_ms) end
   take_slots(j, l, n)
   local counted = j.tally or tally_of(j)
   counted.moving, counted.assigned = counted.moving + 1, counted.assigned + 1
   j.coming[s] = (j.coming[s] or 0) + 1
   comes_to(j, i, s)
   if j.topology == 'pipeline' then
-    call('SETBIT', j.got .. l.text, i, '1')
+    call('SETBIT', j.got .. l._text, i, '1')
   end
   if j.own_zone == 1 then brought_into_zone(j, i, s) end
   if src == '' then
@@ -135,14 +135,14 @@ function grant(j, i, s, src, how)
     call('INCR', P .. 'trials')
   end
   log_grant(j, l, how)
-  return assignment_of(j, l), l.id
+  return assignment_of(j, l), l._id
 end
 
 -- A transfer to node i by its id, or nil.
 function lease_of(i, id)
-  local takes = N[i].takes
+  local takes = N[i]._takes
   for k = 1, #takes do
-    if takes[k].id == id then
+    if takes[k]._id == id then
       return takes[k]
     end
   end
@@ -155,12 +155,12 @@ function load_lease(id) return lease_of(id:match('%.(%d+)$'), id) end
 -- The receiver says that the transfer is nearly over: both slots are free for the next one from now on.
 -- Gives whether they were taken until now. A node has no more such transfers than slots.
 function nearly_over(l)
-  local j, n = load_job(l.job), N[l.dst]
+  local j, n = load_job(l._job), N[l._dst]
   local ending = 0
-  for _, other in ipairs(n.takes) do
+  for _, other in ipairs(n._takes) do
     ending = ending + (other.ending and 1 or 0)
   end
-  if l.ending or ending >= n.down_max + n.gcs_max then
+  if l.ending or ending >= n._down_max + n._gcs_max then
     return false
   end
   l.ending = true
@@ -171,56 +171,56 @@ end
 
 -- Take an assignment out of its receiver's inbox, if it still lies there: the receiver goes on waiting for one.
 local function take_back(l)
-  local inbox, n = inbox_key(l.dst), N[l.dst]
+  local inbox, n = inbox_key(l._dst), N[l._dst]
   for _, assignment in ipairs(call('LRANGE', inbox, 0, -1)) do
-    if assignment:find('"lease":"' .. l.id .. '"', 1, true) and call('LREM', inbox, 1, assignment) > 0 and n.state == 'live' then
-      change(n, 'wants', n.wants + 1)
+    if assignment:find('"lease":"' .. l._id .. '"', 1, true) and call('LREM', inbox, 1, assignment) > 0 and n._state == 'live' then
+      change_node(l._dst, 'wants', n._wants + 1)
     end
   end
 end
 
 -- End a lease: both slots are free; unless it brought its shard, that is wanted again.
 function release(l, brought)
-  local j = M.jobs[l.job] or load_job(l.job)
-  local dst = N[l.dst]
-  local takes = dst.takes
+  local j = M.jobs[l._job] or load_job(l._job)
+  local dst = N[l._dst]
+  local takes = dst._takes
   take_out(takes, l)
   takes_changed(dst)
   if not l.ending then
     free_slots(j, l, dst)
   end
-  if j.own_zone == 1 then came_into_zone(j, l.dst, l.shard) end
+  if j.own_zone == 1 then came_into_zone(j, l._dst, l._shard) end
   if exists(j) then
     log_end(j, l, brought)
     local counted = j.tally or tally_of(j)
     counted.moving = counted.moving - 1
-    local coming = (j.coming[l.shard] or 1) - 1
-    j.coming[l.shard] = coming > 0 and coming or nil
-    if l.src == '' then
-      change_job(j, 'gcs_flight', j.gcs_flight - bytes_of(j, l.shard))
-      if call('HINCRBY', j.key .. ':reading', l.shard, -1) <= 0 then
-        call('HDEL', j.key .. ':reading', l.shard)
+    local coming = (j.coming[l._shard] or 1) - 1
+    j.coming[l._shard] = coming > 0 and coming or nil
+    if l._src == '' then
+      change_job(j, 'gcs_flight', j.gcs_flight - bytes_of(j, l._shard))
+      if call('HINCRBY', j.key .. ':reading', l._shard, -1) <= 0 then
+        call('HDEL', j.key .. ':reading', l._shard)
       end
     end
   end
   if l.how == 'trial' then
     call('DECR', P .. 'trials')
   end
-  if not brought and dst.handed then
+  if not brought and dst._handed then
     take_back(l)
   end
   if not brought then got_changed() end
-  if not brought and exists(j) and member(j, l.dst) then
-    if call('GETBIT', j.have[l.dst], l.shard) == 0 then
+  if not brought and exists(j) and member(j, l._dst) then
+    if call('GETBIT', j.have[l._dst], l._shard) == 0 then
       if j.topology == 'pipeline' then
-        call('SETBIT', j.got .. l.shard, l.dst, 0)
+        call('SETBIT', j.got .. l._shard, l._dst, 0)
       end
-      lost_to_zone(j, l.dst, l.shard)
+      lost_to_zone(j, l._dst, l._shard)
     end
-    fresh_if_lost(j, l.shard) -- even if it holds it by now: a barred node's copy is for itself alone
+    fresh_if_lost(j, l._shard) -- even if it holds it by now: a barred node's copy is for itself alone
   end
-  if dst.wants > 0 then
-    set_parked(l.dst, dst.wants) -- it waits with one slot more
+  if dst._wants > 0 then
+    set_parked(l._dst, dst._wants) -- it waits with one slot more
   end
 end
 
@@ -230,7 +230,7 @@ local AVOID_BRIEFLY_MS = 300
 -- How long the receiver of l takes nothing from its source. In a chain there is no other: one failure is a mishap.
 local function avoid_for(j, l, kind)
   local forwarder = l.how == 'cut_through' -- the fault may well be of the one that it receives from
-  local mishap = j.topology == 'pipeline' and kind == 'failed' and N[l.src].strikes == 0
+  local mishap = j.topology == 'pipeline' and kind == 'failed' and N[l._src].strikes == 0
   return (forwarder or mishap) and AVOID_BRIEFLY_MS or AVOID_MS
 end
 
@@ -241,12 +241,12 @@ function fail_lease(id, kind, why, bytes, ms, tell, first)
     return nil
   end
   release(l, false)
-  local j = load_job(l.job)
-  transfer_event(kind, l, name_of(l.dst), l.src == '' and '' or name_of(l.src), bytes, ms, first or '', why)
-  if l.src == '' then
+  local j = load_job(l._job)
+  transfer_event(kind, l, name_of(l._dst), l._src == '' and '' or name_of(l._src), bytes, ms, first or '', why)
+  if l._src == '' then
     change_job(j, 'bytes_gcs', j.bytes_gcs + bytes)
-    if call('SISMEMBER', j.key .. ':suspects', l.shard) == 1 then
-      make_fresh(j, l.shard)
+    if call('SISMEMBER', j.key .. ':suspects', l._shard) == 1 then
+      make_fresh(j, l._shard)
     end
   else
     local counted = j.tally or tally_of(j)
@@ -254,11 +254,11 @@ function fail_lease(id, kind, why, bytes, ms, tell, first)
     if why ~= 'moved' then
       local till = NOW + avoid_for(j, l, kind)
       change_job(j, 'avoids', math.max(j.avoids, till))
-      call('HSET', j.key .. ':avoid', l.src .. '>' .. l.dst, till)
+      call('HSET', j.key .. ':avoid', l._src .. '>' .. l._dst, till)
     end
   end
   if tell then
-    call('SADD', node_key(l.dst) .. ':dropped', id)
+    call('SADD', node_key(l._dst) .. ':dropped', id)
   end
   return l
 end

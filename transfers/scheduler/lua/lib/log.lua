@@ -55,14 +55,14 @@ end
 at_end[#at_end + 1] = add_ended
 
 function log_grant(j, l, how)
-  local copies, idle, parked = j.copies[l.shard] or 0, j.idle and #j.idle.normal or 0, j.parked_count
+  local copies, idle, parked = j.copies[l._shard] or 0, j.idle and #j.idle.normal or 0, j.parked_count
   copies = copies - copies % 1
   local before, between = '', ''
   if ended_count > 0 then -- one element, and so one text less to be made
     if ended_in == j then before, between = ended_line(), '\n' else add_ended() end
   end
-  add_line(j, before .. between .. 'g ' .. NOW_TEXT .. ' ' .. l.id .. ' ' .. l.text .. ' '
-    .. (l.src == '' and '-' or l.src) .. ' ' .. (TEXTS[copies] or text_of(copies)) .. ' ' .. (TEXTS[idle] or text_of(idle)) .. ' '
+  add_line(j, before .. between .. 'g ' .. NOW_TEXT .. ' ' .. l._id .. ' ' .. l._text .. ' '
+    .. (l._src == '' and '-' or l._src) .. ' ' .. (TEXTS[copies] or text_of(copies)) .. ' ' .. (TEXTS[idle] or text_of(idle)) .. ' '
     .. (TEXTS[parked] or text_of(parked)) .. ' ' .. (how == '' and because or how))
 end
 
@@ -79,8 +79,8 @@ function log_end(j, l, brought)
   end
   if brought then
     ended_in, ended_count = j, ended_count + 1
-    ended[ended_count] = l.id
+    ended[ended_count] = l._id
   else
-    add_line(j, 'f ' .. NOW_TEXT .. ' ' .. l.id)
+    add_line(j, 'f ' .. NOW_TEXT .. ' ' .. l._id)
   end
 end

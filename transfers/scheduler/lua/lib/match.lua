@@ -34,7 +34,7 @@ local function seek(j, i, kind)
       if needs(j, i, s) then
         attempt(j)
         for _, src in ipairs(idle_among(j.hold[s], HOLDERS_TRIED, near(j, i))) do
-          if N[src].place == kind and can_give(j, src, i) then
+          if N[src]._place == kind and can_give(j, src, i) then
             return s, src
           end
         end
@@ -117,13 +117,13 @@ local function find_peer(j, i, n, relaxed)
   if s then
     return s, src, how
   end
-  return seek_abroad(j, i, relaxed and n.down == 0)
+  return seek_abroad(j, i, relaxed and n._down == 0)
 end
 
 -- Whether the parked node i can take a peer's shard now.
 function takes(j, i, src)
   local n = N[i]
-  return i ~= src and n.wants > 0 and room_for_peers(n, j) > 0 and job_lets_take(j, i) and not avoided(j, src, i)
+  return i ~= src and n._wants > 0 and room_for_peers(n, j) > 0 and job_lets_take(j, i) and not avoided(j, src, i)
 end
 
 -- A (receiver, shard, how) among the parked nodes for the source src: the neediest that it can serve.
@@ -180,9 +180,9 @@ end
 
 -- Hand an assignment to a parked node.
 function deliver(i, assignment)
-  N[i].handed = true
+  N[i]._handed = true
   call('RPUSH', inbox_key(i), assignment)
-  set_parked(i, N[i].wants - 1)
+  set_parked(i, N[i]._wants - 1)
 end
 
 -- Give node i an assignment: into the list `given`, while it asks, or into its inbox. id: of its lease.
@@ -270,7 +270,7 @@ function wake_for_bucket(j, than)
     if j.fresh_count == 0 or not bucket_free(j) or than and tonumber(parked[k + 1]) >= than then
       return
     end
-    if N[i].wants > 0 and not leave_bucket_to_others(j, i) then
+    if N[i]._wants > 0 and not leave_bucket_to_others(j, i) then
       local s, how = next_read(j, i)
       if s then
         deliver(i, grant(j, i, s, '', how))

@@ -6,57 +6,66 @@
 --        lib/rates.lua
 -- due    zset: node -> when the first of its transfers may have expired
 
+-- places: index serves able place kind all takes_changed serves_changed takes down gcs due state epoch told handed wants asking
+-- places: jobs serving up_max down_max gcs_max gcs_wait barred slow zone name place_json ipad opad listed
+
 local MARKED = 2 -- slow transfers in a row that make a node slow
 
-local FIELDS = { 'state', 'epoch', 'name', 'address', 'up_max', 'down_max', 'gcs_max', 'due', 'wants',
-  'parked_at', 'gcs_wait', 'shunned', 'barred', 'slow', 'slow_at', 'strikes', 'ipad', 'opad', 'zone' }
--- What a field is where a record has none: most are, so that the record of a node stays small.
-local USUAL = { due = 0, wants = 0, parked_at = 0, gcs_wait = 0, shunned = 0, barred = 0, slow = 0, slow_at = 0, strikes = 0,
-  up_max = 0, down_max = 0, gcs_max = 0 }
-local NODE = { __index = USUAL }
+local FIELDS = { 'state', 'epoch', 'name', 'up_max', 'down_max', 'gcs_max', 'due', 'wants',
+  'parked_at', 'gcs_wait', 'shunned', 'barred', 'slow', 'slow_at', 'strikes', 'ipad', 'opad', 'zone', 'address' }
+local NUMBERS = { due = true, wants = true, gcs_wait = true, barred = true, slow = true, up_max = true, down_max = true,
+  gcs_max = true }
+-- What has no place is kept where it is not 0, which is seldom.
+local SELDOM = { parked_at = 0, shunned = 0, slow_at = 0, strikes = 0 }
+local NODE = { __index = SELDOM }
+local BLANK = {}
+for k = 1, PLACES.listed do
+  BLANK[k] = false
+end
 
-function is_slow(n) return n.slow >= MARKED end
+function is_slow(n) return n._slow >= MARKED end
 
 -- Told anew after each change of what it depends on (lib/idle.lua). able: how many may read from it at once; kind: whether it
 -- is among the normal or the slow ones.
 function weigh_node(n)
-  local serves = (n.state == 'live' or n.state == 'draining') and n.barred == 0 and n.shunned <= NOW
-  n.able, n.kind = serves and n.up_max or 0, is_slow(n) and 'slow' or 'normal'
+  local serves = (n._state == 'live' or n._state == 'draining') and n._barred == 0 and n.shunned <= NOW
+  n._able, n._kind = serves and n._up_max or 0, is_slow(n) and 'slow' or 'normal'
 end
 
-function may_serve(n) return #n.serves < n.able end
+function may_serve(n) return #n._serves < n._able end
 
--- A record is as large for 32 fields as for 17, and twice that for one more; a node has up to 30 all the time. So what is asked
--- for seldom is not kept.
 local function read_node(nodes, i)
-  local n = setmetatable({ index = i, handed = true }, NODE) -- handed: its inbox may hold something
+  local n = setmetatable({ unpack(BLANK) }, NODE)
+  n._index, n._handed = i, true -- handed: its inbox may hold something
   local values = call('HMGET', node_key(i), unpack(FIELDS))
-  for k, field in ipairs(FIELDS) do
-    local value = values[k]
-    if USUAL[field] then
-      value = number(value)
-      value = value ~= 0 and value or nil
+  for k = 1, #FIELDS - 1 do
+    local field, value = FIELDS[k], values[k]
+    if NUMBERS[field] then
+      n[PLACES[field]] = number(value)
+    elseif PLACES[field] then
+      n[PLACES[field]] = value
+    elseif number(value) ~= 0 then
+      n[field] = number(value)
     end
-    n[field] = value
   end
-  n.zone = n.zone or ''
-  n.place_json = n.address and ',"source":' .. cjson.encode(n.name) .. ',"address":' .. cjson.encode(n.address) .. ',"ticket":"'
-  n.address = nil
+  n._zone = n._zone or ''
+  local address = values[#FIELDS]
+  n._place_json = address and ',"source":' .. cjson.encode(n._name) .. ',"address":' .. cjson.encode(address) .. ',"ticket":"'
   read_under_way(n)
-  n.listed = call('GETBIT', P .. 'up', i) == 1
+  n._listed = call('GETBIT', P .. 'up', i) == 1
   weigh_node(n)
-  n.place = n.listed and n.kind or nil
+  n._place = n._listed and n._kind or nil
   nodes[i] = n
   return n
 end
 lazily.__index = read_node
 
-function name_of(i) return N[i].name or '' end
+function name_of(i) return N[i]._name or '' end
 
 -- The inbox is of one start of the node: whoever still waits there for an earlier one gets nothing that is meant for this.
-function inbox_key(i) return node_key(i) .. ':in:' .. (N[i].epoch or '') end
+function inbox_key(i) return node_key(i) .. ':in:' .. (N[i]._epoch or '') end
 
-function change_node(i, field, value) change(N[i], field, value) end
+function change_node(i, field, value) change(N[i], field, value, PLACES[field]) end
 
 -- True when node i, at this epoch, is the one that Redis knows as alive.
 function is_current(i, epoch)
@@ -64,19 +73,19 @@ function is_current(i, epoch)
     return false
   end
   local n = N[i]
-  return n.epoch == epoch and (n.state == 'live' or n.state == 'draining')
+  return n._epoch == epoch and (n._state == 'live' or n._state == 'draining')
 end
 
 -- How many more peers this node may read from. A read from the bucket that can fill its card counts as one.
 function room_for_peers(n, j)
-  if n.state ~= 'live' then
+  if n._state ~= 'live' then
     return 0
   end
-  return n.down_max - n.down - (j.bucket_fills_card and n.gcs or 0)
+  return n._down_max - n._down - (j.bucket_fills_card and n._gcs or 0)
 end
 
 -- Whether this node may read one more shard from the bucket.
 function may_read_bucket(n, j)
-  return n.state == 'live' and n.gcs < n.gcs_max and n.gcs_wait <= NOW
-    and (not j.bucket_fills_card or n.down + n.gcs < n.down_max)
+  return n._state == 'live' and n._gcs < n._gcs_max and n._gcs_wait <= NOW
+    and (not j.bucket_fills_card or n._down + n._gcs < n._down_max)
 end

@@ -8,7 +8,7 @@
 SLOW_LAST = 1e8
 
 function neediness(j, i, n)
-  return count_of(j, i) + ((is_slow(n) or n.barred == 1) and SLOW_LAST or 0)
+  return count_of(j, i) + ((is_slow(n) or n._barred == 1) and SLOW_LAST or 0)
 end
 
 local function waits_for(j, i) return call('GETBIT', j.key .. ':waiting', i) == 1 end
@@ -31,9 +31,9 @@ end
 -- Put a node among those that wait, or take it out: in each of its jobs that it has announced.
 function set_parked(i, wants)
   local n = N[i]
-  local before = n.asking or n.wants
-  n.asking = nil
-  n.wants = wants
+  local before = n._asking or n._wants
+  n._asking = nil
+  n._wants = wants
   if wants <= 0 and before <= 0 then
     return
   end
@@ -67,5 +67,5 @@ end
 -- Node i is asking just now: nothing is matched for it behind its back until it is parked again.
 function begin_asking(i)
   local n = N[i]
-  n.asking, n.wants = n.wants, 0
+  n._asking, n._wants = n._wants, 0
 end

@@ -50,10 +50,10 @@ end
 local function blame_slowness(dst, src)
   local d = N[dst]
   local s = src ~= '' and N[src]
-  local to_blame = not s or d.slow >= s.slow
-  local also = s and s.slow >= d.slow
-  if to_blame then mark(dst, d, d.slow + 1) end
-  if also then mark(src, s, s.slow + 1) end
+  local to_blame = not s or d._slow >= s._slow
+  local also = s and s._slow >= d._slow
+  if to_blame then mark(dst, d, d._slow + 1) end
+  if also then mark(src, s, s._slow + 1) end
 end
 
 -- Learn from a whole transfer.
@@ -70,22 +70,22 @@ function learn(j, dst, src, bytes, ms)
     return
   end
   local d = N[dst]
-  if d.slow > 0 then mark(dst, d, 0) end
+  if d._slow > 0 then mark(dst, d, 0) end
   local s = src ~= '' and N[src]
-  if s and s.slow > 0 then mark(src, s, 0) end
+  if s and s._slow > 0 then mark(src, s, 0) end
 end
 
 -- Learn from one that is under way: it has had more than the usual time, and less than half of it has come.
 function learn_early(j, l)
-  local pace = l.src == '' and j.gcs_pace or j.pace
+  local pace = l._src == '' and j.gcs_pace or j.pace
   local usual = pace > 0 and j.shard_size / pace or 0
-  local took = NOW - l.started
+  local took = NOW - l._started
   if usual == 0 or l.judged or took < LEAST_MS or took < LATE * usual then
     return
   end
   if l.bytes < SLOW * pace * took then
     l.judged = true
-    blame_slowness(l.dst, l.src)
+    blame_slowness(l._dst, l._src)
   end
 end
 

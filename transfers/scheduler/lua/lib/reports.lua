@@ -11,7 +11,7 @@ local function blame(src, dst, damaged)
   if damaged then
     if call('SADD', node_key(dst) .. ':accused', src) == 1 and call('SCARD', node_key(dst) .. ':accused') > COMPLAINTS then
       call('SREM', node_key(dst) .. ':accused', src)
-    elseif call('HINCRBY', node_key(src), 'damaged', 1) >= BAR_AFTER and N[src].barred == 0 then
+    elseif call('HINCRBY', node_key(src), 'damaged', 1) >= BAR_AFTER and N[src]._barred == 0 then
       bar(src)
     end
   end
@@ -46,15 +46,15 @@ end
 
 -- Whether the receiver's digest makes its copy count: "ok", "unsettled" or "rejected".
 local function judge(j, l, crc)
-  local known = digest_of(j, l.shard)
+  local known = digest_of(j, l._shard)
   if known == crc then
     return 'ok'
   end
-  if l.src == '' then
+  if l._src == '' then
     -- the first reader's digest is the shard's; while nobody holds it a later read from the bucket may correct it
-    if not known or l.how == 'confirm' or not has_copy(j, l.shard) then
+    if not known or l.how == 'confirm' or not has_copy(j, l._shard) then
       if l.how ~= 'confirm' then
-        set_digest(j, l.shard, crc)
+        set_digest(j, l._shard, crc)
       end
       return 'ok'
     end
@@ -79,7 +79,7 @@ end
 -- A transfer that brought its shard. bytes, ms: as text; n: the record of i.
 local function accept(j, i, n, l, crc, bytes, ms, first, out)
   release(l, true)
-  local shard, src, how = l.shard, l.src, l.how
+  local shard, src, how = l._shard, l._src, l.how
   if how == 'confirm' then
     settle_suspect(j, i, shard, crc)
   end
@@ -87,7 +87,7 @@ local function accept(j, i, n, l, crc, bytes, ms, first, out)
   local from = ''
   if src ~= '' then
     local source, counted = N[src], j.tally or tally_of(j)
-    from = source.name
+    from = source._name
     counted.bytes_peer = counted.bytes_peer + size
     if source.strikes > 0 then
       change_node(src, 'strikes', 0)
@@ -96,15 +96,15 @@ local function accept(j, i, n, l, crc, bytes, ms, first, out)
     change_job(j, 'bytes_gcs', j.bytes_gcs + size)
   end
   learn(j, i, src, size, tonumber(ms) or 0)
-  local count = hold(j, i, shard, l.text)
-  if not count and n.barred == 1 then
+  local count = hold(j, i, shard, l._text)
+  if not count and n._barred == 1 then
     keep_to_itself(j, i, shard)
   end
   if count or how == 'confirm' then
-    transfer_event('done', l, n.name, from, bytes, ms, first, crc)
+    transfer_event('done', l, n._name, from, bytes, ms, first, crc)
   end
   if (count or count_of(j, i)) == j.shard_count then
-    note(out, 'finished', l.job)
+    note(out, 'finished', l._job)
   end
   use_again(l)
 end
@@ -112,35 +112,35 @@ end
 local function reject(i, l, verdict, bytes, ms, why, first, out)
   local bad = verdict == 'corrupt' or verdict == 'rejected'
   if verdict == 'rejected' then
-    note(out, 'rejected', l.id)
+    note(out, 'rejected', l._id)
   end
-  fail_lease(l.id, bad and 'corrupt' or 'failed', bad and 'digest' or why, number(bytes), number(ms), false, first)
-  set_lost(l.job, out)
+  fail_lease(l._id, bad and 'corrupt' or 'failed', bad and 'digest' or why, number(bytes), number(ms), false, first)
+  set_lost(l._job, out)
   if verdict == 'cancelled' then
     return
   end
-  if l.src == '' then
+  if l._src == '' then
     change_node(i, 'gcs_wait', NOW + GCS_WAIT_MS)
     return
   end
-  if tonumber(l.started) < number(N[l.src].epoch) then
+  if tonumber(l._started) < number(N[l._src]._epoch) then
     return -- the source has started anew since, and was told nothing of this
   end
   if l.how == 'cut_through' then
     return -- what it forwards is not verified yet: it will blame its own source
   end
-  blame(l.src, i, bad)
+  blame(l._src, i, bad)
   if bad then
-    call('RPUSH', node_key(l.src) .. ':orders', cjson.encode({ op = 'verify', job = l.job, shards = { l.shard } }))
+    call('RPUSH', node_key(l._src) .. ':orders', cjson.encode({ op = 'verify', job = l._job, shards = { l._shard } }))
   end
 end
 
 -- Who can serve somebody now because of what became of lease l.
 local function set_free(l, out)
-  if l.src ~= '' then
-    out.uploaders[#out.uploaders + 1] = l.src
+  if l._src ~= '' then
+    out.uploaders[#out.uploaders + 1] = l._src
   else
-    set_lost(l.job, out) -- a slot of the bucket is free
+    set_lost(l._job, out) -- a slot of the bucket is free
   end
 end
 
@@ -173,13 +173,13 @@ function apply_reports(i, first)
       end
     else
       local crc, bytes, ms = args[at + 2], args[at + 3], args[at + 4]
-      local j = M.jobs[l.job] or load_job(l.job)
+      local j = M.jobs[l._job] or load_job(l._job)
       if verdict == 'ok' then
-        verdict = j.digests[l.shard] == crc and 'ok' or judge(j, l, crc)
+        verdict = j.digests[l._shard] == crc and 'ok' or judge(j, l, crc)
       end
       if verdict == 'unsettled' then
-        note(out, 'unsettled', l.id)
-        l.expires = later(j.lease_ms)
+        note(out, 'unsettled', l._id)
+        l._expires = later(j.lease_ms)
         takes_changed(n)
       else
         set_free(l, out)

@@ -31,5 +31,5 @@ function ticket(src, job_id, s, dst)
     until_time, until_text = good_until, string.format('%d', good_until)
   end
   local sha1hex = redis.sha1hex
-  return until_text, sha1hex(src.opad .. sha1hex(src.ipad .. job_id .. '|' .. s .. '|' .. dst .. '|' .. until_text))
+  return until_text, sha1hex(src._opad .. sha1hex(src._ipad .. job_id .. '|' .. s .. '|' .. dst .. '|' .. until_text))
 end

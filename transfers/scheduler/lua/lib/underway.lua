@@ -6,18 +6,19 @@
 -- A transfer: id ("<number>.<receiver's index>"), job, shard, dst, src ('' is the bucket); as text for all that is written
 -- of it: text (the shard), started, expires. Where they are not usual also: bytes that came so far, how, and ending: its
 -- receiver said that it is nearly over, which freed both slots. judged: learnt from before its end (lib/rates.lua), not written.
+-- places: id job shard text dst src started expires
 local LEASE = { __index = { bytes = 0, how = '' } }
 
 -- A line of text, and what is to stand behind it.
 local function pack_lease(l, behind, told)
-  return l.id .. '\t' .. l.job .. '\t' .. l.text .. '\t' .. l.src .. '\t' .. l.started .. '\t' .. l.expires .. '\t'
+  return l._id .. '\t' .. l._job .. '\t' .. l._text .. '\t' .. l._src .. '\t' .. l._started .. '\t' .. l._expires .. '\t'
     .. (l.bytes == 0 and '0' or l.bytes) .. '\t' .. l.how .. '\t' .. (l.ending and '1' or '') .. behind .. told
 end
 
 local packed_rows = {}
 
 local function pack_takes(n)
-  local takes, told = n.takes, n.told or ''
+  local takes, told = n._takes, n._told or ''
   local count = #takes
   if count == 1 then
     return pack_lease(takes[1], '\1', told)
@@ -34,11 +35,10 @@ function new_lease(id, job, shard, text, dst, src, started, expires)
   local l = spare
   if l then
     spare = nil
-    l.id, l.job, l.shard, l.text, l.dst, l.src, l.started, l.expires = id, job, shard, text, dst, src, started, expires
+    l._id, l._job, l._shard, l._text, l._dst, l._src, l._started, l._expires = id, job, shard, text, dst, src, started, expires
     return l
   end
-  return setmetatable(
-    { id = id, job = job, shard = shard, text = text, dst = dst, src = src, started = started, expires = expires }, LEASE)
+  return setmetatable({ id, job, shard, text, dst, src, started, expires }, LEASE) -- in the order of its places
 end
 
 -- Nobody looks at this transfer any more: it is over, and told.
@@ -53,15 +53,15 @@ end
 local PACKED_LEASE = '([^\t\n]*)' .. ('\t([^\t\n]*)'):rep(8)
 
 local function unpack_takes(n, text)
-  n.takes, n.down, n.gcs = {}, 0, 0
+  n._takes, n._down, n._gcs = {}, 0, 0
   for id, job, shard, src, started, expires, bytes, how, ending in text:gmatch(PACKED_LEASE) do
-    local l = new_lease(id, job, tonumber(shard), shard, n.index, src, started, expires)
+    local l = new_lease(id, job, tonumber(shard), shard, n._index, src, started, expires)
     if bytes ~= '0' then l.bytes = tonumber(bytes) end
     if how ~= '' then l.how = how end
     if ending ~= '' then l.ending = true end
-    n.takes[#n.takes + 1] = l
+    n._takes[#n._takes + 1] = l
     if not l.ending then
-      if src == '' then n.gcs = n.gcs + 1 else n.down = n.down + 1 end
+      if src == '' then n._gcs = n._gcs + 1 else n._down = n._down + 1 end
     end
   end
 end
@@ -77,16 +77,16 @@ local function write_under_way()
   local last = 0
   for k = 1, count do
     local n = changed[k]
-    if n.takes_changed then
-      row[last + 1], row[last + 2] = n.index, pack_takes(n)
+    if n._takes_changed then
+      row[last + 1], row[last + 2] = n._index, pack_takes(n)
       last = last + 2
-      n.takes_changed = nil
+      n._takes_changed = nil
     end
-    if n.serves_changed then
-      local serves = n.serves
-      row[last + 1], row[last + 2] = M.serves[n.index], #serves == 1 and serves[1] or table.concat(serves, ' ')
+    if n._serves_changed then
+      local serves = n._serves
+      row[last + 1], row[last + 2] = M.serves[n._index], #serves == 1 and serves[1] or table.concat(serves, ' ')
       last = last + 2
-      n.serves_changed = nil
+      n._serves_changed = nil
     end
     changed[k] = nil
   end
@@ -96,7 +96,7 @@ end
 at_end[#at_end + 1] = write_under_way
 
 local function to_be_written(n)
-  if n.takes_changed or n.serves_changed then
+  if n._takes_changed or n._serves_changed then
     return
   end
   if count == WRITTEN_AT_ONCE then
@@ -108,36 +108,36 @@ end
 
 -- The transfers to n changed, or what others read from it.
 function takes_changed(n)
-  if n.takes_changed then
+  if n._takes_changed then
     return
   end
   to_be_written(n)
-  n.takes_changed = true
+  n._takes_changed = true
 end
 
 function serves_changed(n)
-  if n.serves_changed then
+  if n._serves_changed then
     return
   end
   to_be_written(n)
-  n.serves_changed = true
+  n._serves_changed = true
 end
 
 -- What the node was told on its last request.
 function tell(n, text)
-  n.told = text
+  n._told = text
   takes_changed(n)
 end
 
 function read_under_way(n)
-  local i = n.index
+  local i = n._index
   local values = call('HMGET', UNDER_WAY, i, M.serves[i])
   local takes, told = (values[1] or ''):match('^([^\1]*)\1?(.*)$')
   unpack_takes(n, takes)
-  n.told = told ~= '' and told or nil
-  n.serves = {}
+  n._told = told ~= '' and told or nil
+  n._serves = {}
   for id in (values[2] or ''):gmatch('%S+') do
-    n.serves[#n.serves + 1] = id
+    n._serves[#n._serves + 1] = id
   end
 end
 
