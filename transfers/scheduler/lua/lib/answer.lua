@@ -1,7 +1,7 @@
 -- answer: what `next` replies, and replies again to a request that is repeated.
 --
--- What a node was told (lib/underway.lua): the request's id, "+" if it was parked then, the leases given, separated by spaces;
--- if there is more to say, a line of JSON with that.
+-- What a node was told (lib/underway.lua): the request's id; a mark, whether it was parked then; the leases given, separated by
+-- spaces, and if there is more to say, a line of JSON with that.
 
 local function head_of(parked, outcome)
   return '{"parked":' .. (parked and 'true' or 'false') .. ',"unsettled":' .. json_list(outcome.unsettled)
@@ -13,7 +13,7 @@ end
 local NOTHING = { unsettled = {}, rejected = {}, stale = {}, finished = {} }
 local PARKED, NOT_PARKED = head_of(true, NOTHING), head_of(false, NOTHING)
 
-local SPACE = 32
+local WAITS, WAITS_NOT = ' + ', '  '
 
 local answer, ids = {}, {} -- used again by each call; ids of the leases that are not in an inbox
 answer.ids = ids
@@ -33,27 +33,26 @@ function end_answer(n, request, parked, outcome)
   for k = 2, count do
     ids[k] = ids[k] or answer[k]:match('^{"lease":"([^"]+)')
   end
-  local told = request .. (parked and ' + ' or '  ') .. table.concat(ids, ' ', 2, count)
-  local head = parked and PARKED or NOT_PARKED
+  local given, head = count == 2 and ids[2] or table.concat(ids, ' ', 2, count), parked and PARKED or NOT_PARKED
   if outcome.noteworthy then
     head = head_of(parked, outcome)
-    told = told .. '\n' .. head
+    given = given .. '\n' .. head
   end
   answer[1] = head
-  tell(n, told)
+  tell(n, request, parked and WAITS or WAITS_NOT, given)
   return answer
 end
 
 -- Whether this is the request that the node made last.
 function is_repeated(n, request)
-  local told = n._told
-  return told and request ~= '' and told:find(request, 1, true) == 1 and told:byte(#request + 1) == SPACE
+  return request ~= '' and n._request == request
 end
 
 -- The reply to the node's last call, without what has ended since.
 function told_again(i)
-  local _, parked, leases, head = N[i]._told:match('^(%S*) (%+?)([^\n]*)\n?(.*)$')
-  local again = { head ~= '' and head or parked == '+' and PARKED or NOT_PARKED }
+  local n = N[i]
+  local leases, head = n._given:match('^([^\n]*)\n?(.*)$')
+  local again = { head ~= '' and head or n._mark == WAITS and PARKED or NOT_PARKED }
   for id in leases:gmatch('%S+') do
     local l = lease_of(i, id)
     if l then

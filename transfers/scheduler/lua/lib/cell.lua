@@ -29,8 +29,8 @@ local calls = 0 -- since the library was loaded
 local PACED_EVERY = 512 -- calls
 local set_pace
 do
-  local SMALL = 4               -- MB: of that much the processor's own memory holds a good part
-  local USUAL, LEAST = 200, 25  -- percent
+  local SMALL = 4              -- MB: of that much the processor's own memory holds a good part
+  local USUAL, LEAST = 200, 50 -- percent
 
   -- How much Lua's collector goes through for what is allocated. What is remembered of thousands of nodes is no garbage, and to
   -- go through it is dear: the more there is, the longer garbage may lie beside it (docs/scheduling.md).
@@ -115,7 +115,7 @@ local function text_of(n)
 end
 
 local three_of -- a number below 1,000 as three digits
-local later    -- NOW + ms as text
+local later    -- NOW + ms as text, rounded up to a whole TENTH: most who ask in that time get the same text
 do
   local threes = {}
   function three_of(n)
@@ -127,29 +127,15 @@ do
     return text
   end
 
-  local second, heads = nil, {} -- where both are whole, the digits before the last three are made once a second
-  local made_at, texts = {}, {} -- by ms: what was given last, and when
-  local at, rest, tail          -- a time, what it has of a second, and that as text; false where it is not whole
+  local TENTH = 100 -- ms
+  local given, texts = {}, {} -- by ms: which time was given last, and its text
   function later(ms)
-    if made_at[ms] == NOW then
-      return texts[ms]
+    local at = NOW + ms
+    at = at + -at % TENTH
+    if given[ms] ~= at then
+      given[ms], texts[ms] = at, tostring(at)
     end
-    if at ~= NOW then
-      at, rest = NOW, NOW % 1000
-      tail = NOW >= 1000 and rest % 1 == 0 and three_of(rest)
-    end
-    local text
-    if tail and ms % 1000 == 0 then
-      if second ~= NOW - rest then
-        second, heads = NOW - rest, {}
-      end
-      heads[ms] = heads[ms] or tostring((second + ms) / 1000)
-      text = heads[ms] .. tail
-    else
-      text = tostring(NOW + ms)
-    end
-    made_at[ms], texts[ms] = NOW, text
-    return text
+    return texts[ms]
   end
 end
 

@@ -13,11 +13,13 @@ local WRITTEN_EVERY = 32 -- elements that are written at once; the reaper's tick
 local ended, ended_count, ended_in = {}, 0, nil
 after_break[#after_break + 1] = function() ended_count = 0 end
 
-local function ended_line()
-  local line = 'd ' .. NOW_TEXT .. ' ' .. (ended_count == 1 and ended[1] or table.concat(ended, ' ', 1, ended_count))
+local function take_ended()
+  local ids = ended_count == 1 and ended[1] or table.concat(ended, ' ', 1, ended_count)
   ended_count = 0
-  return line
+  return ids
 end
+
+local function ended_line() return 'd ' .. NOW_TEXT .. ' ' .. take_ended() end
 
 function write_log(j)
   if ended_count > 0 and ended_in == j then
@@ -57,11 +59,11 @@ at_end[#at_end + 1] = add_ended
 function log_grant(j, l, how)
   local copies, idle, parked = j.copies[l._shard] or 0, j.idle and #j.idle.normal or 0, j.parked_count
   copies = copies - copies % 1
-  local before, between = '', ''
-  if ended_count > 0 then -- one element, and so one text less to be made
-    if ended_in == j then before, between = ended_line(), '\n' else add_ended() end
+  local d, at, space, ids, between = '', '', '', '', ''
+  if ended_count > 0 then -- one element, and so two texts less to be made
+    if ended_in == j then d, at, space, ids, between = 'd ', NOW_TEXT, ' ', take_ended(), '\n' else add_ended() end
   end
-  add_line(j, before .. between .. 'g ' .. NOW_TEXT .. ' ' .. l._id .. ' ' .. l._text .. ' '
+  add_line(j, d .. at .. space .. ids .. between .. 'g ' .. NOW_TEXT .. ' ' .. l._id .. ' ' .. l._text .. ' '
     .. (l._src == '' and '-' or l._src) .. ' ' .. (TEXTS[copies] or text_of(copies)) .. ' ' .. (TEXTS[idle] or text_of(idle)) .. ' '
     .. (TEXTS[parked] or text_of(parked)) .. ' ' .. (how == '' and because or how))
 end

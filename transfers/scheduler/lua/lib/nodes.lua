@@ -6,8 +6,8 @@
 --        lib/rates.lua
 -- due    zset: node -> when the first of its transfers may have expired
 
--- places: index serves able place kind all takes_changed serves_changed takes down gcs due state epoch told handed wants asking
--- places: jobs serving up_max down_max gcs_max gcs_wait barred slow zone name place_json ipad opad listed
+-- places: index serves able place kind all takes_changed serves_changed takes down gcs due state epoch request mark given
+-- places: handed wants asking jobs serving up_max down_max gcs_max gcs_wait barred slow zone name place_json ipad opad listed
 
 local MARKED = 2 -- slow transfers in a row that make a node slow
 

@@ -1,7 +1,7 @@
 -- underway: the transfers that a node takes part in.
 --
--- underway  hash; <i>: the transfers to node i, a line for each (see pack_lease), and behind \1 what its last request was told
---           (lib/answer.lua); <i>s: leases of what others read from it. One hash for all nodes, so that a call writes it once
+-- underway  hash; <i>: the transfers to node i, a line for each (see pack_lease), and behind \1 its last request and what it was
+--           told (lib/answer.lua); <i>s: leases of what others read from it. One hash for all nodes, so that a call writes it once
 
 -- A transfer: id ("<number>.<receiver's index>"), job, shard, dst, src ('' is the bucket); as text for all that is written
 -- of it: text (the shard), started, expires. Where they are not usual also: bytes that came so far, how, and ending: its
@@ -9,24 +9,28 @@
 -- places: id job shard text dst src started expires
 local LEASE = { __index = { bytes = 0, how = '' } }
 
--- A line of text, and what is to stand behind it.
-local function pack_lease(l, behind, told)
+-- A line of text, and what is to stand behind it. So many pieces, because each text that is made has to be collected.
+local function pack_lease(l, behind, request, mark, given)
   return l._id .. '\t' .. l._job .. '\t' .. l._text .. '\t' .. l._src .. '\t' .. l._started .. '\t' .. l._expires .. '\t'
-    .. (l.bytes == 0 and '0' or l.bytes) .. '\t' .. l.how .. '\t' .. (l.ending and '1' or '') .. behind .. told
+    .. (l.bytes == 0 and '0' or l.bytes) .. '\t' .. l.how .. '\t' .. (l.ending and '1' or '') .. behind .. request .. mark .. given
 end
 
 local packed_rows = {}
 
 local function pack_takes(n)
-  local takes, told = n._takes, n._told or ''
+  local takes, request, mark, given = n._takes, n._request or '', n._mark or '', n._given or ''
   local count = #takes
+  if count == 0 then
+    return '\1' .. request .. mark .. given
+  end
   if count == 1 then
-    return pack_lease(takes[1], '\1', told)
+    return pack_lease(takes[1], '\1', request, mark, given)
   end
-  for k = 1, count do
-    packed_rows[k] = pack_lease(takes[k], k < count and '\n' or '\1', k < count and '' or told)
+  for k = 1, count - 1 do
+    packed_rows[k] = pack_lease(takes[k], '\n', '', '', '')
   end
-  return count == 0 and '\1' .. told or table.concat(packed_rows, '', 1, count)
+  packed_rows[count] = pack_lease(takes[count], '\1', request, mark, given)
+  return table.concat(packed_rows, '', 1, count)
 end
 
 local spare -- a record that is used again: one less to be collected
@@ -123,18 +127,18 @@ function serves_changed(n)
   n._serves_changed = true
 end
 
--- What the node was told on its last request.
-function tell(n, text)
-  n._told = text
+-- The node's last request, and what it was told: two texts.
+function tell(n, request, mark, given)
+  n._request, n._mark, n._given = request, mark, given
   takes_changed(n)
 end
 
 function read_under_way(n)
   local i = n._index
   local values = call('HMGET', UNDER_WAY, i, M.serves[i])
-  local takes, told = (values[1] or ''):match('^([^\1]*)\1?(.*)$')
+  local takes, request, mark, given = (values[1] or ''):match('^([^\1]*)\1?(%S*)( ?%+? ?)(.*)$')
   unpack_takes(n, takes)
-  n._told = told ~= '' and told or nil
+  n._request, n._mark, n._given = request ~= '' and request, mark, given
   n._serves = {}
   for id in (values[2] or ''):gmatch('%S+') do
     n._serves[#n._serves + 1] = id
