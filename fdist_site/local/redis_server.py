@@ -18,7 +18,7 @@ PORT_ATTEMPTS = 5
 # Large pages for what the server keeps, as its C library or jemalloc (Debian's, or its own) asks the kernel for them:
 # at 10,000 nodes a tenth of a call's time went into finding small ones.
 LARGE_PAGES = {
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.tcache_count=60000",
     "MALLOC_CONF": "thp:always",
     "JE_MALLOC_CONF": "thp:always",
 }

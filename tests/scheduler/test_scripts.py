@@ -53,7 +53,10 @@ def test_a_field_of_a_record_is_kept_by_number() -> None:
 
 @pytest.mark.parametrize(
     ("line", "said"),
-    [("n._speed = 1", "^lost.lua: no part declares a place for speed$"), ("-- places: zone", "zone has a place already$")],
+    [
+        ("n._speed = 1", "^lost.lua: no part declares a place for speed$"),
+        ("-- places: zone", "zone has a place already$"),
+    ],
 )
 def test_a_field_without_a_place_or_with_two_is_found_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, said: str

@@ -30,7 +30,7 @@ local PACED_EVERY = 512 -- calls
 local set_pace
 do
   local SMALL = 4              -- MB: of that much the processor's own memory holds a good part
-  local USUAL, LEAST = 200, 50 -- percent
+  local USUAL, LEAST = 200, 25 -- percent
 
   -- How much Lua's collector goes through for what is allocated. What is remembered of thousands of nodes is no garbage, and to
   -- go through it is dear: the more there is, the longer garbage may lie beside it (docs/scheduling.md).
