@@ -29,14 +29,15 @@ local calls = 0 -- since the library was loaded
 local PACED_EVERY = 512 -- calls
 local set_pace
 do
-  local SMALL = 4              -- MB: of that much the processor's own memory holds a good part
+  local SMALL, AMPLE = 4, 40   -- MB: of so much the processor's own memory holds a good part; so much the server has to spare
   local USUAL, LEAST = 200, 25 -- percent
 
   -- How much Lua's collector goes through for what is allocated. What is remembered of thousands of nodes is no garbage, and to
-  -- go through it is dear: the more there is, the longer garbage may lie beside it (docs/scheduling.md).
+  -- go through it is dear: garbage may lie beside it for long, but for not too much of it (docs/scheduling.md).
   function set_pace()
     local megabytes = collectgarbage('count') / 1024
-    collectgarbage('setstepmul', megabytes < SMALL and USUAL or math.max(LEAST, megabytes / 2))
+    local percent = math.max(LEAST, LEAST + 2 * (megabytes - AMPLE))
+    collectgarbage('setstepmul', megabytes < SMALL and USUAL or math.min(percent, USUAL))
   end
 end
 

@@ -34,37 +34,30 @@ function idle_among(bitmap, limit, within)
   return found
 end
 
-local function move(pool, i, place)
-  local places, spots = pool.place, pool.at
-  local was = places[i]
-  if was == place then
-    return
-  end
-  local at
-  if was then
-    local list = pool[was]
-    local count = #list
-    local last = list[count]
-    at = spots[i]
-    list[at] = last
-    list[count] = nil
-    spots[last], at = at, nil
-  end
-  if place then
-    local list = pool[place]
-    if not list then
-      list = {}
-      pool[place] = list
-    end
-    at = #list + 1
-    list[at] = i
-  end
-  places[i], spots[i] = place, at
-end
-
 -- The list in which node i is kept, or is looked for by a node of the same zone, by its kind.
 function list_of(j, i, kind)
   return kind and j.own_zone == 1 and kind .. '@' .. N[i]._zone or kind
+end
+
+-- A job's idle givers are kept in lists by name. spots: where a node stands in its list; 0: in none, but it gives something;
+-- false: it gives nothing; nil: that is not known.
+
+local function put_in(pool, name, i)
+  local list = pool[name]
+  if not list then
+    list = {}
+    pool[name] = list
+  end
+  local at = #list + 1
+  list[at], pool.spots[i] = i, at
+end
+
+local function take_from(pool, name, i)
+  local list, spots = pool[name], pool.spots
+  local count, at = #list, spots[i]
+  local last = list[count]
+  list[at], spots[last] = last, at
+  list[count], spots[i] = nil, 0 -- last is i, perhaps
 end
 
 -- The idle givers of a job: lists `normal` and `slow`. Made anew: O(nodes).
@@ -72,11 +65,11 @@ function idle_of(j)
   local pool = j.idle
   if not pool then
     write_up()
-    pool = { normal = {}, slow = {}, place = {}, at = {} }
+    pool = { normal = {}, slow = {}, spots = {} }
     local slow = call('GET', P .. 'slow') or ''
     for _, i in ipairs(all_bits(both(P .. 'up', j.key .. ':givers'))) do
       i = text_of(i)
-      move(pool, i, list_of(j, i, has_bit(slow, i) and 'slow' or 'normal'))
+      put_in(pool, list_of(j, i, has_bit(slow, i) and 'slow' or 'normal'), i)
     end
     j.idle = pool
   end
@@ -86,27 +79,50 @@ end
 -- Node i gives something of the job now, or nothing any more.
 function set_giver(j, i, gives)
   call('SETBIT', j.key .. ':givers', i, gives and 1 or 0)
-  if j.idle then
-    move(j.idle, i, gives and list_of(j, i, N[i]._place) or nil)
+  local pool, place = j.idle, N[i]._place
+  if not pool then
+    return
   end
+  local listed = (pool.spots[i] or 0) > 0
+  if listed and not gives then
+    take_from(pool, list_of(j, i, place), i)
+  end
+  if not listed and gives and place then
+    put_in(pool, list_of(j, i, place), i)
+  elseif not listed or not gives then
+    pool.spots[i] = gives and 0
+  end
+end
+
+local function gives_something(j, i)
+  local count = j.counts[i]
+  return count and count > 0 or not count and call('GETBIT', j.key .. ':givers', i) == 1
 end
 
 -- Put the node among those that can serve, or take it out, after a transfer from it began or ended.
 function place_uploader(i, n)
-  local place = #n._serves < n._able and n._kind or nil -- as may_serve says, twice in each transfer
-  if place ~= n._place then
-    n._place = place
-    unlisted_count = unlisted_count + 1
-    unlisted[unlisted_count] = i
-    local all = n._all or holder_in(i)
-    for at = 1, #all do
-      local j = M.jobs[all[at]]
-      local pool = j and j.idle
-      if pool then
-        local count = j.counts[i]
-        if count and count > 0 or not count and call('GETBIT', j.key .. ':givers', i) == 1 then
-          move(pool, i, place and (j.own_zone == 1 and list_of(j, i, place) or place))
-        end
+  local before, place = n._place, #n._serves < n._able and n._kind or nil -- as may_serve says, twice in each transfer
+  if place == before then
+    return
+  end
+  n._place = place
+  unlisted_count = unlisted_count + 1
+  unlisted[unlisted_count] = i
+  local all = n._all or holder_in(i)
+  for k = 1, #all do
+    local j = M.jobs[all[k]]
+    local pool = j and j.idle
+    if pool then
+      local at = pool.spots[i]
+      if at == nil then
+        at = gives_something(j, i) and 0
+        pool.spots[i] = at
+      end
+      if at and at > 0 then
+        take_from(pool, j.own_zone == 1 and list_of(j, i, before) or before, i)
+      end
+      if at and place then
+        put_in(pool, j.own_zone == 1 and list_of(j, i, place) or place, i)
       end
     end
   end
