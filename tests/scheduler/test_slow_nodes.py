@@ -162,3 +162,19 @@ def test_a_slow_nodes_reads_from_the_bucket_are_given_to_another(cell: Cell) -> 
     cell.beat("a")
     taken = {each.shard for each in cell.next("a", want=2).assignments if each.source == GCS}
     assert taken & set(late.values())
+
+
+def test_a_source_gives_no_more_than_it_may_where_what_redis_has_of_its_slowness_does_not_agree(cell: Cell) -> None:
+    cell.nodes("a", "b", "c")
+    cell.job(["a", "b", "c"])
+    cell.holds("a", 0, 1, 2, 3)
+    cell.holds("b")
+    cell.holds("c")
+    cell.client.setbit("{fdist:main}:slow", 0, 1)  # and not its own field: a call can break off in between
+    cell.client.set("{fdist:main}:slow_count", 1)
+    cell.client.delete("{fdist:main}:stamp")
+    [lease] = cell.next("b").assignments
+    assert lease.source == "a"
+    assert not cell.next("c").assignments  # its only upload slot is taken
+    cell.end("b", lease)
+    assert [each.source for each in cell.inbox("c")] == ["a"]

@@ -1,6 +1,6 @@
 -- next: end the transfers that a node reports, make every match that this allows, and give the node what it asks for.
 --
--- ARGV  now, seed, node, epoch, request id, want, and for each report: lease, outcome ("ok", "failed", "corrupt",
+-- ARGV  now, seed, node, epoch, request id (without spaces), want, and for each report: lease, outcome ("ok", "failed", "corrupt",
 --       "cancelled", or "ending": it will be over in a moment), crc32c or '', bytes, ms, why, ms until its first byte or ''
 -- Reply a list: JSON {parked, unsettled, rejected, stale, finished}, and the assignments, each as JSON; "stale" for an unknown
 --       node or epoch

@@ -69,7 +69,7 @@ for _, job_id in ipairs(call('ZRANGE', P .. 'jobs', 0, JOBS_A_CALL - 1)) do
     local relaxed_after = patience(j)
     for _, i in ipairs(some_parked(j, PARKED_A_CALL)) do
       local n = N[i]
-      local waited = NOW - n.parked_at
+      local waited = NOW - n._parked_at
       matched = matched + feed_parked(i, waited > relaxed_after * (is_slow(n) and SLOW_PATIENCE or 1))
     end
     if j.topology == 'pipeline' and j.reorder == 1 then

@@ -36,7 +36,7 @@ end
 
 -- The list in which node i is kept, or is looked for by a node of the same zone, by its kind.
 function list_of(j, i, kind)
-  return kind and j.own_zone == 1 and kind .. '@' .. N[i]._zone or kind
+  return kind and j.own_zone == 1 and kind .. '@' .. N[i].zone or kind
 end
 
 -- A job's idle givers are kept in lists by name. spots: where a node stands in its list; 0: in none, but it gives something;
@@ -54,7 +54,13 @@ end
 
 local function take_from(pool, name, i)
   local list, spots = pool[name], pool.spots
-  local count, at = #list, spots[i]
+  local at = spots[i]
+  if not list or list[at] ~= i then -- what Redis had of it did not agree when the lists were made: a call had broken off
+    for _, other in pairs(pool) do
+      if other[at] == i then list = other end
+    end
+  end
+  local count = #list
   local last = list[count]
   list[at], spots[last] = last, at
   list[count], spots[i] = nil, 0 -- last is i, perhaps

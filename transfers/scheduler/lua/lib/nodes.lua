@@ -6,17 +6,19 @@
 --        lib/rates.lua
 -- due    zset: node -> when the first of its transfers may have expired
 
+-- What a node always has; the first eight are what a source's is asked for. Not more than 32, or Lua makes room for 64.
 -- places: index serves able place kind all takes_changed serves_changed takes down gcs due state epoch request mark given
--- places: handed wants asking jobs serving up_max down_max gcs_max gcs_wait barred slow zone name place_json ipad opad listed
+-- places: handed wants parked_at jobs serving up_max down_max gcs_max barred slow name place_json ipad opad listed
 
 local MARKED = 2 -- slow transfers in a row that make a node slow
 
 local FIELDS = { 'state', 'epoch', 'name', 'up_max', 'down_max', 'gcs_max', 'due', 'wants',
   'parked_at', 'gcs_wait', 'shunned', 'barred', 'slow', 'slow_at', 'strikes', 'ipad', 'opad', 'zone', 'address' }
-local NUMBERS = { due = true, wants = true, gcs_wait = true, barred = true, slow = true, up_max = true, down_max = true,
+local ZONE, ADDRESS = #FIELDS - 1, #FIELDS
+local NUMBERS = { due = true, wants = true, parked_at = true, barred = true, slow = true, up_max = true, down_max = true,
   gcs_max = true }
--- What has no place is kept where it is not 0, which is seldom.
-local SELDOM = { parked_at = 0, shunned = 0, slow_at = 0, strikes = 0 }
+-- What has no place is kept where it is not this, which is seldom.
+local SELDOM = { gcs_wait = 0, shunned = 0, slow_at = 0, strikes = 0, zone = '' }
 local NODE = { __index = SELDOM }
 local BLANK = {}
 for k = 1, PLACES.listed do
@@ -38,7 +40,7 @@ local function read_node(nodes, i)
   local n = setmetatable({ unpack(BLANK) }, NODE)
   n._index, n._handed = i, true -- handed: its inbox may hold something
   local values = call('HMGET', node_key(i), unpack(FIELDS))
-  for k = 1, #FIELDS - 1 do
+  for k = 1, ZONE - 1 do
     local field, value = FIELDS[k], values[k]
     if NUMBERS[field] then
       n[PLACES[field]] = number(value)
@@ -48,8 +50,8 @@ local function read_node(nodes, i)
       n[field] = number(value)
     end
   end
-  n._zone = n._zone or ''
-  local address = values[#FIELDS]
+  local zone, address = values[ZONE], values[ADDRESS]
+  if zone and zone ~= '' then n.zone = zone end
   n._place_json = address and ',"source":' .. cjson.encode(n._name) .. ',"address":' .. cjson.encode(address) .. ',"ticket":"'
   read_under_way(n)
   n._listed = call('GETBIT', P .. 'up', i) == 1
@@ -86,6 +88,6 @@ end
 
 -- Whether this node may read one more shard from the bucket.
 function may_read_bucket(n, j)
-  return n._state == 'live' and n._gcs < n._gcs_max and n._gcs_wait <= NOW
+  return n._state == 'live' and n._gcs < n._gcs_max and n.gcs_wait <= NOW
     and (not j.bucket_fills_card or n._down + n._gcs < n._down_max)
 end

@@ -28,11 +28,16 @@ function unwait(j, i)
   end
 end
 
+local asking, asked_for -- the node that asks in this call, and how many it waited for until then
+after_break[#after_break + 1] = function() asking = nil end
+
 -- Put a node among those that wait, or take it out: in each of its jobs that it has announced.
 function set_parked(i, wants)
   local n = N[i]
-  local before = n._asking or n._wants
-  n._asking = nil
+  local before = n._wants
+  if asking == i then
+    before, asking = asked_for, nil
+  end
   n._wants = wants
   if wants <= 0 and before <= 0 then
     return
@@ -67,5 +72,5 @@ end
 -- Node i is asking just now: nothing is matched for it behind its back until it is parked again.
 function begin_asking(i)
   local n = N[i]
-  n._asking, n._wants = n._wants, 0
+  asking, asked_for, n._wants = i, n._wants, 0
 end

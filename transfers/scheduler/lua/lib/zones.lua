@@ -25,12 +25,12 @@ end
 
 -- Whether src and i are in different zones and the job minds.
 function crosses(j, src, i)
-  return j.own_zone == 1 and N[src]._zone ~= N[i]._zone
+  return j.own_zone == 1 and N[src].zone ~= N[i].zone
 end
 
 -- The nodes that i should rather read from: those of its zone, as a bitmap's key; nil when the job does not mind.
 function near(j, i)
-  return j.own_zone == 1 and zone_key(N[i]._zone) or nil
+  return j.own_zone == 1 and zone_key(N[i].zone) or nil
 end
 
 -- What was under way into one zone for one job when it was last asked for in this call: shard -> transfers.
@@ -53,13 +53,13 @@ end
 
 -- For jobs that keep to zones. Node i has shard s, or will have it.
 function brought_into_zone(j, i, s)
-  call('SETBIT', into_key(j, N[i]._zone), s, 1)
+  call('SETBIT', into_key(j, N[i].zone), s, 1)
   looked_job = nil
 end
 
 -- A transfer of s to node i is over.
 function came_into_zone(j, i, s)
-  if looked_call == calls and looked_job == j and looked_zone == N[i]._zone then
+  if looked_call == calls and looked_job == j and looked_zone == N[i].zone then
     coming[s] = coming[s] - 1
   end
 end
@@ -67,19 +67,19 @@ end
 -- Node i does not have s, or will not: it may cross into the zone again, if nobody else there has or receives it.
 function lost_to_zone(j, i, s)
   if j.own_zone == 1 then
-    local zone = N[i]._zone
+    local zone = N[i].zone
     if not both(j.hold[s], zone_key(zone)):find('[^%z]') and not comes_into(j, zone, s) then
       call('SETBIT', into_key(j, zone), s, 0)
     end
   end
 end
 
-function may_cross(j, i, s) return call('GETBIT', into_key(j, N[i]._zone), s) == 0 end
+function may_cross(j, i, s) return call('GETBIT', into_key(j, N[i].zone), s) == 0 end
 
 -- What src has and i needs and nobody in i's zone has.
 function shards_to_cross(j, src, i)
-  return without(j.have[src], j.have[i], into_key(j, N[i]._zone))
+  return without(j.have[src], j.have[i], into_key(j, N[i].zone))
 end
 
 -- What i needs and nobody in its zone has.
-function wanted_from_abroad(j, i) return without(j.key .. ':all', j.have[i], into_key(j, N[i]._zone)) end
+function wanted_from_abroad(j, i) return without(j.key .. ':all', j.have[i], into_key(j, N[i].zone)) end
