@@ -29,8 +29,8 @@ local calls = 0 -- since the library was loaded
 local PACED_EVERY = 512 -- calls
 local set_pace
 do
-  local SMALL, AMPLE = 4, 40   -- MB: of so much the processor's own memory holds a good part; so much the server has to spare
-  local USUAL, LEAST = 200, 25 -- percent
+  local SMALL, AMPLE = 4, 36   -- MB: of so much the processor's own memory holds a good part; so much the server has to spare
+  local USUAL, LEAST = 200, 16 -- percent
 
   -- How much Lua's collector goes through for what is allocated. What is remembered of thousands of nodes is no garbage, and to
   -- go through it is dear: garbage may lie beside it for long, but for not too much of it (docs/scheduling.md).
