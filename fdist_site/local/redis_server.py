@@ -19,7 +19,8 @@ PORT_ATTEMPTS = 5
 # Large pages for what the server keeps, as its C library or jemalloc (Debian's, or its own) asks the kernel for them:
 # at 10,000 nodes a tenth of a call's time went into finding small ones. And what Lua's collector frees is kept at hand
 # by glibc, which would otherwise join it with its neighbours in memory (jemalloc does not; before 2.30 glibc cannot).
-KEPT_AT_HAND = platform.libc_ver()[0] == "glibc" and tuple(map(int, platform.libc_ver()[1].split("."))) >= (2, 30)
+LIBC, LIBC_VERSION = platform.libc_ver()
+KEPT_AT_HAND = LIBC == "glibc" and tuple(map(int, LIBC_VERSION.split("."))) >= (2, 30)
 ALLOCATORS = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1" + (":glibc.malloc.tcache_count=60000" if KEPT_AT_HAND else ""),
     "MALLOC_CONF": "thp:always",

@@ -36,7 +36,7 @@ do
   -- go through it is dear: garbage may lie beside it for long, but for not too much of it (docs/scheduling.md).
   function set_pace()
     local megabytes = collectgarbage('count') / 1024
-    local percent = math.max(LEAST, LEAST + 2 * (megabytes - AMPLE))
+    local percent = LEAST + 2 * math.max(0, megabytes - AMPLE)
     collectgarbage('setstepmul', megabytes < SMALL and USUAL or math.min(percent, USUAL))
   end
 end
@@ -115,19 +115,8 @@ local function text_of(n)
   return text
 end
 
-local three_of -- a number below 1,000 as three digits
-local later    -- NOW + ms as text, rounded up to a whole TENTH: most who ask in that time get the same text
+local later -- NOW + ms as text, rounded up to a whole TENTH: most who ask in that time get the same text
 do
-  local threes = {}
-  function three_of(n)
-    local text = threes[n]
-    if not text then
-      text = string.format('%03d', n)
-      threes[n] = text
-    end
-    return text
-  end
-
   local TENTH = 100 -- ms
   local given, texts = {}, {} -- by ms: which time was given last, and its text
   function later(ms)

@@ -93,10 +93,11 @@ function set_giver(j, i, gives)
   if listed and not gives then
     take_from(pool, list_of(j, i, place), i)
   end
-  if not listed and gives and place then
-    put_in(pool, list_of(j, i, place), i)
-  elseif not listed or not gives then
-    pool.spots[i] = gives and 0
+  if not gives then
+    pool.spots[i] = false
+  elseif not listed then
+    pool.spots[i] = 0
+    if place then put_in(pool, list_of(j, i, place), i) end
   end
 end
 

@@ -24,6 +24,17 @@ local function count_for_job(j, dst, src, by)
   end
 end
 
+-- A number below 1,000 as three digits.
+local threes = {}
+local function three_of(n)
+  local text = threes[n]
+  if not text then
+    text = string.format('%03d', n)
+    threes[n] = text
+  end
+  return text
+end
+
 -- Numbers are taken by the thousand: what stands before the last three digits is made as text once.
 local function new_lease_id(dst)
   local last = M.lease_last

@@ -14,14 +14,14 @@ local MARKED = 2 -- slow transfers in a row that make a node slow
 
 local FIELDS = { 'state', 'epoch', 'name', 'up_max', 'down_max', 'gcs_max', 'due', 'wants',
   'parked_at', 'gcs_wait', 'shunned', 'barred', 'slow', 'slow_at', 'strikes', 'ipad', 'opad', 'zone', 'address' }
-local ZONE, ADDRESS = #FIELDS - 1, #FIELDS
-local NUMBERS = { due = true, wants = true, parked_at = true, barred = true, slow = true, up_max = true, down_max = true,
-  gcs_max = true }
+local ADDRESS = #FIELDS
+local NUMBERS = { due = true, wants = true, parked_at = true, gcs_wait = true, shunned = true, barred = true, slow = true,
+  slow_at = true, strikes = true, up_max = true, down_max = true, gcs_max = true }
 -- What has no place is kept where it is not this, which is seldom.
 local SELDOM = { gcs_wait = 0, shunned = 0, slow_at = 0, strikes = 0, zone = '' }
 local NODE = { __index = SELDOM }
 local BLANK = {}
-for k = 1, PLACES.listed do
+for k = 1, PLACES.listed do -- the last of its places
   BLANK[k] = false
 end
 
@@ -40,18 +40,18 @@ local function read_node(nodes, i)
   local n = setmetatable({ unpack(BLANK) }, NODE)
   n._index, n._handed = i, true -- handed: its inbox may hold something
   local values = call('HMGET', node_key(i), unpack(FIELDS))
-  for k = 1, ZONE - 1 do
+  for k = 1, ADDRESS - 1 do
     local field, value = FIELDS[k], values[k]
     if NUMBERS[field] then
-      n[PLACES[field]] = number(value)
-    elseif PLACES[field] then
+      value = number(value)
+    end
+    if PLACES[field] then
       n[PLACES[field]] = value
-    elseif number(value) ~= 0 then
-      n[field] = number(value)
+    elseif value and value ~= SELDOM[field] then
+      n[field] = value
     end
   end
-  local zone, address = values[ZONE], values[ADDRESS]
-  if zone and zone ~= '' then n.zone = zone end
+  local address = values[ADDRESS]
   n._place_json = address and ',"source":' .. cjson.encode(n._name) .. ',"address":' .. cjson.encode(address) .. ',"ticket":"'
   read_under_way(n)
   n._listed = call('GETBIT', P .. 'up', i) == 1

@@ -18,7 +18,7 @@ end
 local packed_rows = {}
 
 local function pack_takes(n)
-  local takes, request, mark, given = n._takes, n._request or '', n._mark or '', n._given or ''
+  local takes, request, mark, given = n._takes, n._request, n._mark, n._given
   local count = #takes
   if count == 0 then
     return '\1' .. request .. mark .. given
@@ -136,9 +136,9 @@ end
 function read_under_way(n)
   local i = n._index
   local values = call('HMGET', UNDER_WAY, i, M.serves[i])
-  local takes, request, mark, given = (values[1] or ''):match('^([^\1]*)\1?(%S*)( ?%+? ?)(.*)$')
+  local takes
+  takes, n._request, n._mark, n._given = (values[1] or ''):match('^([^\1]*)\1?(%S*)( ?%+? ?)(.*)$')
   unpack_takes(n, takes)
-  n._request, n._mark, n._given = request ~= '' and request, mark, given
   n._serves = {}
   for id in (values[2] or ''):gmatch('%S+') do
     n._serves[#n._serves + 1] = id
