@@ -18,21 +18,71 @@ local function has_bit(text, i)
   return byte ~= nil and byte % (2 * value) >= value
 end
 
--- The first `limit` set bits of a bitmap.
-local function first_bits(text, limit)
-  local out, count = {}, 0
-  local at = text:find('[^%z]')
-  while at and count < limit do
-    local byte = text:byte(at)
+local first_bits, some_bits
+do
+  local set_in = {} -- byte -> which bits are set in it, the greatest being 0: made when it is first asked for
+
+  local function look_at(byte)
+    local set = {}
     for k = 0, 7 do
-      if byte % (2 * BIT[k]) >= BIT[k] and count < limit then
-        count = count + 1
-        out[count] = (at - 1) * 8 + k
+      if byte % (2 * BIT[k]) >= BIT[k] then
+        set[#set + 1] = k
       end
     end
-    at = text:find('[^%z]', at + 1)
+    set_in[byte] = set
+    return set
   end
-  return out
+
+  -- Add the set bits of the byte at place `at` of a bitmap to a list of `count`, which is to have no more than `limit`.
+  -- Gives how many it has then.
+  local function add_bits(out, count, limit, text, at)
+    local byte, first = text:byte(at), (at - 1) * 8
+    local set = set_in[byte] or look_at(byte)
+    local last = #set
+    if last > limit - count then
+      last = limit - count
+    end
+    for k = 1, last do
+      out[count + k] = first + set[k]
+    end
+    return count + last
+  end
+
+  -- The first `limit` set bits of a bitmap.
+  function first_bits(text, limit)
+    local out, count = {}, 0
+    local at = text:find('[^%z]')
+    while at and count < limit do
+      count = add_bits(out, count, limit, text, at)
+      at = text:find('[^%z]', at + 1)
+    end
+    return out
+  end
+
+  -- Up to `limit` set bits of a bitmap, from a random place on, round the end: in a new list, or in `out`, where others may
+  -- stand behind them. Gives the list, and how many they are.
+  function some_bits(text, limit, out)
+    local count = 0
+    out = out or {}
+    local length = #text
+    if length == 0 then
+      return out, 0
+    end
+    local start = math.random(length)
+    local from, last, wrapped = start, length, start == 1
+    while count < limit do
+      local at = from <= last and text:find('[^%z]', from) or nil
+      if at and at <= last then
+        count = add_bits(out, count, limit, text, at)
+        from = at + 1
+      elseif wrapped then
+        break
+      else
+        wrapped, from, last = true, 1, start - 1
+      end
+    end
+    return out, count
+  end
 end
 
 -- The first `limit` of `size` bits that are not set, but for those that have this value in the table `except`.
@@ -55,35 +105,6 @@ end
 
 -- Every set bit of a bitmap.
 local function all_bits(text) return first_bits(text, #text * 8) end
-
--- Up to `limit` set bits of a bitmap, from a random place on, round the end.
-local function some_bits(text, limit)
-  local out, count = {}, 0
-  local length = #text
-  if length == 0 then
-    return out
-  end
-  local start = math.random(length)
-  local from, last, wrapped = start, length, start == 1
-  while count < limit do
-    local at = from <= last and text:find('[^%z]', from) or nil
-    if at and at <= last then
-      local byte = text:byte(at)
-      for k = 0, 7 do
-        if byte % (2 * BIT[k]) >= BIT[k] and count < limit then
-          count = count + 1
-          out[count] = (at - 1) * 8 + k
-        end
-      end
-      from = at + 1
-    elseif wrapped then
-      break
-    else
-      wrapped, from, last = true, 1, start - 1
-    end
-  end
-  return out
-end
 
 -- Bits of A and B, and of C if there is one, as a string ('' when none).
 local function both(a, b, c)

@@ -10,7 +10,6 @@ local FEW = 3           -- copies, those under way among them, up to which anoth
 local NEAR, ONE = 1.2, 1 -- a shard with so many times the copies of the next rarest, and one more, is rare enough
 local REFRESHED_EVERY = 16 -- calls after which the rarest are read again; a new shard's first copy has them read at once
 
-local NOTHING = {}
 local byte_of = ('').byte -- while a library is loaded there is no `string` by name
 
 -- The job's rarest shards, rarest first, as lists side by side: shards, byte of a bitmap, value in that byte (bits.lua) and
@@ -38,25 +37,29 @@ function rarest_of(j)
   return list
 end
 
--- Of these shards the one with the fewest live copies, those under way counted as well, and how many.
-local function least_held(j, shards)
-  local known, unknown = j.copies, nil
-  for _, s in ipairs(shards) do
-    if not known[s] then
-      unknown = unknown or {}
-      unknown[#unknown + 1] = s
-    end
+-- Live copies of s, with the fraction that breaks ties.
+local function copies_of(j, s)
+  local copies = j.copies[s]
+  if not copies then
+    copies = tonumber(call('ZSCORE', j.rarity, s) or 0)
+    j.copies[s] = copies
   end
-  if unknown then
-    for k, copies in ipairs(call('ZMSCORE', j.rarity, unpack(unknown))) do
-      known[unknown[k]] = tonumber(copies or 0)
-    end
-  end
+  return copies
+end
+
+-- Of the first `count` of these shards, but for those that come to node i already, the one with the fewest live copies, those
+-- under way counted as well, and how many.
+local function least_held(j, i, shards, count)
+  local coming_to, reading = coming_by(j, i)
+  local known, coming = j.copies, j.coming
   local best, fewest
-  for _, s in ipairs(shards) do
-    local copies = known[s] + (j.coming[s] or 0)
-    if not best or copies < fewest then
-      best, fewest = s, copies
+  for k = 1, count do
+    local s = shards[k]
+    if coming_to[s] ~= reading then
+      local copies = (known[s] or copies_of(j, s)) + (coming[s] or 0)
+      if not best or copies < fewest then
+        best, fewest = s, copies
+      end
     end
   end
   return best, fewest
@@ -86,22 +89,29 @@ local function rare_shard(j, have, got, coming_to, reading)
   return best, fewest
 end
 
+local sampled = {} -- used again by each call
+
 -- A shard that src has and i needs, or nil; across zones only what i's zone does not get otherwise.
 function common_shard(j, src, i)
   attempt(j)
-  local across = j.own_zone == 1 and crosses(j, src, i) and shards_to_cross(j, src, i) or nil
+  local among = j.own_zone == 1 and crosses(j, src, i) and shards_to_cross(j, src, i) or nil
   local best, fewest
   if j.policy == 'rarest-first' or j.policy == 'peers-first' then
-    if across then
-      best, fewest = rare_shard(j, across, '', NOTHING, 0)
+    if j.sampled then -- the rarest did not do the last time, so the rest is likely to be asked for now
+      among = among or without(j.have[src], j.have[i])
+    end
+    if among then
+      best, fewest = rare_shard(j, among, '', coming_by(j, i))
     else
       best, fewest = rare_shard(j, call('GET', j.have[src]) or '', got_by(j, i))
     end
-    if best and (fewest >= FEW or not j.coming[best]) then
+    local found = best and (fewest >= FEW or not j.coming[best])
+    j.sampled = not found
+    if found then
       return best
     end
   end
-  local among = across or without(j.have[src], j.have[i])
+  among = among or without(j.have[src], j.have[i])
   if j.policy == 'random' then
     return not_coming(j, i, some_bits(among, 1 + #N[i]._takes))[1]
   end
@@ -109,7 +119,7 @@ function common_shard(j, src, i)
     return not_coming(j, i, first_bits(among, 1 + #N[i]._takes))[1]
   end
   -- what only one node has would otherwise go from it to all who ask in these moments, and the rest would wait behind it
-  local other, copies = least_held(j, not_coming(j, i, some_bits(among, SAMPLE + #N[i]._takes)))
+  local other, copies = least_held(j, i, some_bits(among, SAMPLE + #N[i]._takes, sampled))
   return (not best or other and copies < fewest) and other or best
 end
 

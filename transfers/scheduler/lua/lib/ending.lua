@@ -22,8 +22,7 @@ function end_job(job_id, state, why)
       call('RPUSH', node_key(i) .. ':orders', order)
     end
   end
-  call('DEL', j.key .. ':parked', j.key .. ':waiting', j.key .. ':readers')
-  j.parked_count = 0
+  clear_line(j)
   event('job_state', 'job', job_id, 'state', state, 'why', why)
   write_log(j)
   for src in pairs(sources) do

@@ -10,15 +10,15 @@
 
 local TIES = 16 -- random parts of a copy
 
--- What one node holds of one job as it was last read, for the matches of one call, and what it receives or was given since:
--- shard -> the number of the reading. Of earlier readings something may be left there.
+-- What is known of one node and one job, for the matches of one call: what it receives or was given since, shard -> the
+-- number of the reading (of earlier readings something may be left there), and, when it was asked for, what it holds.
 local asked_call, asked_job, asked_node, asked_have
 local coming_to, reading = {}, 0
 
--- The bitmap of what node i holds, and what comes to it: the shards that have this number in this table. The others it needs.
-function got_by(j, i)
+-- What comes to node i: the shards that have this number in this table.
+function coming_by(j, i)
   if asked_job ~= j or asked_node ~= i or asked_call ~= calls then
-    asked_call, asked_job, asked_node, asked_have = calls, j, i, call('GET', j.have[i]) or ''
+    asked_call, asked_job, asked_node, asked_have = calls, j, i, nil
     reading = reading + 1
     local takes = N[i]._takes
     for k = 1, #takes do
@@ -28,6 +28,13 @@ function got_by(j, i)
       end
     end
   end
+  return coming_to, reading
+end
+
+-- The bitmap of what node i holds, and what comes to it. All other shards it needs.
+function got_by(j, i)
+  coming_by(j, i)
+  asked_have = asked_have or call('GET', j.have[i]) or ''
   return asked_have, coming_to, reading
 end
 
@@ -54,7 +61,7 @@ end
 
 -- Of these shards those that do not come to node i yet.
 function not_coming(j, i, shards)
-  local _, coming, number_of = got_by(j, i)
+  local coming, number_of = coming_by(j, i)
   local left = {}
   for _, s in ipairs(shards) do
     if coming[s] ~= number_of then

@@ -11,11 +11,25 @@ function neediness(j, i, n)
   return count_of(j, i) + ((is_slow(n) or n._barred == 1) and SLOW_LAST or 0)
 end
 
-local function waits_for(j, i) return call('GETBIT', j.key .. ':waiting', i) == 1 end
+local function waits_for(j, i)
+  local waits = j.waits[i]
+  if waits == nil then
+    waits = call('GETBIT', j.key .. ':waiting', i) == 1
+    j.waits[i] = waits
+  end
+  return waits
+end
 
 local function leave_line(j, i)
   j.parked_count = j.parked_count - call('ZREM', j.key .. ':parked', i)
   call('SETBIT', j.key .. ':waiting', i, 0)
+  j.waits[i] = false
+end
+
+-- Nobody waits for the job any more.
+function clear_line(j)
+  call('DEL', j.key .. ':parked', j.key .. ':waiting', j.key .. ':readers')
+  j.parked_count, j.waits = 0, {}
 end
 
 -- Take a node out of those that wait for a job.
@@ -56,6 +70,7 @@ function set_parked(i, wants)
       j.parked_count = j.parked_count + call('ZADD', j.key .. ':parked', neediness(j, i, n), i)
       if not was then
         call('SETBIT', j.key .. ':waiting', i, 1)
+        j.waits[i] = true
         log_wait(j, i, wants)
       end
     elseif was then

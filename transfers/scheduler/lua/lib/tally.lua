@@ -3,7 +3,7 @@
 --
 -- A server that dies takes the differences of some calls along; nothing else loses them.
 
-local LAG = 32 -- calls of `next` after which they are written, if nothing else wrote them
+local LAG = 32 -- calls of `next` and `heartbeat` after which they are written, if nothing else wrote them
 
 -- A job's tally, to be added to.
 function tally_of(j)
