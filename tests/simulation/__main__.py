@@ -7,15 +7,24 @@ import dataclasses
 import json
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import redis
 
 from fdist_site.local.processes import ProcessGroup
 from fdist_site.local.redis_server import RedisServer
+from tests.simulation.again import Recorder, once_more
 from tests.simulation.model import Scenario
 from tests.simulation.picture import draw
 from tests.simulation.report import Figures, figures, text
 from tests.simulation.scenarios import SCENARIOS, build, fleet, make
 from tests.simulation.world import World
+from transfers.scheduler import Scheduler
+from transfers.scheduler.keys import Keys
+from transfers.scheduler.scripts import library
 
 
 def parse() -> argparse.Namespace:
@@ -39,6 +48,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--check", type=float, metavar="MS", help="check the invariants so often (0: at every event)")
     parser.add_argument("--limit", type=float, metavar="MS", help="give up at this virtual time")
     parser.add_argument("--apart", action="store_true", help="bucket reads do not share the node's download rate")
+    parser.add_argument(
+        "--busy",
+        action="store_true",
+        help="make the same calls again on a second server, without a pause: the cost where it never sleeps",
+    )
     parser.add_argument("--picture", type=Path, help="write an SVG of the last run here")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON lines")
     return parser.parse_args()
@@ -83,18 +97,51 @@ def play(server: RedisServer, scenario: Scenario, seed: int) -> tuple[World, Fig
     return world, result
 
 
-def main() -> int:
-    args = parse()
-    names = list(SCENARIOS) if "all" in args.scenario else args.scenario
-    sound = True
+def play_busy(server: RedisServer, scenario: Scenario, seed: int) -> tuple[World, Figures]:
+    """One run on an emptied server, and the same calls again, without a pause, on a new one."""
+    with tempfile.TemporaryFile() as file:
+        client = server.client()
+        client.flushall()
+        recorder = Recorder(client.connection_pool, file)
+        world = World(recorder, scenario, seed)
+        world.run()
+        result = figures(world, seed)
+        with started_server() as other:
+            busy = other.client()
+            busy.function_load(library())
+            us = once_more(busy, recorder)
+            first, again = traces(client), traces(busy)
+            busy.close()
+        client.close()
+    if first != again:
+        wrong = f"the calls left {first} at first, and made again {again}: what they cost cannot be compared"
+        return world, dataclasses.replace(result, broken=wrong)
+    return world, dataclasses.replace(result, busy_us_per_assignment=us / max(1, result.assignments))
+
+
+def traces(client: redis.Redis) -> tuple[Any, ...]:
+    """What differs where the calls to the scheduler differed: the sum of all their seeds, and what they assigned."""
+    return client.get(Keys("main")("stamp")), Scheduler(client).overview()
+
+
+@contextmanager
+def started_server() -> Iterator[RedisServer]:
+    """A new server with nothing in it."""
     with (
         tempfile.TemporaryDirectory(prefix="fdist-simulation-") as directory,
         ProcessGroup(Path(directory) / "logs") as group,
     ):
-        server = RedisServer(group, Path(directory) / "redis").start()
+        yield RedisServer(group, Path(directory) / "redis").start()
+
+
+def main() -> int:
+    args = parse()
+    names = list(SCENARIOS) if "all" in args.scenario else args.scenario
+    sound = True
+    with started_server() as server:
         for name in names:
             for seed in range(args.seed, args.seed + args.seeds):
-                world, result = play(server, arranged(name, seed, args), seed)
+                world, result = (play_busy if args.busy else play)(server, arranged(name, seed, args), seed)
                 sound &= result.sound
                 print(json.dumps(dataclasses.asdict(result)) if args.json else text(result), flush=True)
                 if args.picture is not None:

@@ -75,6 +75,7 @@ class Figures:
     assignments: int
     calls: dict[str, int]
     redis_us_per_assignment: float
+    busy_us_per_assignment: float | None  # the same calls made again without a pause, if they were
     redis_us: dict[str, float]
     commands: dict[str, float]
     bare_round_trip_us: float
@@ -138,6 +139,7 @@ def figures(world: World, seed: int) -> Figures:
         assignments=assignments,
         calls=dict(meter.calls),
         redis_us_per_assignment=meter.total_us / max(1, assignments),
+        busy_us_per_assignment=None,
         redis_us={op: us for op in meter.calls if (us := meter.mean_us(op)) is not None},
         commands={name: n / max(1, assignments) for name, n in meter.commands.most_common(9)},
         bare_round_trip_us=meter.bare_round_trip,
@@ -171,7 +173,12 @@ def text(f: Figures) -> str:
         f"  bucket bytes / payload {f.amplification:.4f}   assignments {f.assignments}"
         + ("" if f.crossings is None else f"   bytes between zones / payload {f.crossings:.2f}"),
         f"  Redis time per assignment {f.redis_us_per_assignment:.1f} us"
-        f"   (a bare EVALSHA: {f.bare_server_us:.1f} us of the server, {f.bare_round_trip_us:.1f} us round trip)",
+        f"   (a bare EVALSHA: {f.bare_server_us:.1f} us of the server, {f.bare_round_trip_us:.1f} us round trip)"
+        + (
+            ""
+            if f.busy_us_per_assignment is None
+            else f"\n    the same calls again, without a pause: {f.busy_us_per_assignment:.1f} us"
+        ),
         "  mean Redis us per call: " + ", ".join(f"{op} {us:.0f} (x{f.calls[op]})" for op, us in f.redis_us.items()),
         "  commands per assignment: " + ", ".join(f"{name} {n:.1f}" for name, n in f.commands.items()),
         "  attempts per assignment: "

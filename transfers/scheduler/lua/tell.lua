@@ -4,5 +4,5 @@
 -- Reply 1
 -- Cost  O(jobs that moved something in the last calls)
 
-coordinator_only() -- every call that is not `next` writes it when it ends
+coordinator_only() -- every call but `next` and `heartbeat` writes it when it ends
 return 1

@@ -20,7 +20,7 @@ end
 
 local first_bits, some_bits
 do
-  local set_in = {} -- byte -> which bits are set in it, the greatest being 0: made when it is first asked for
+  local set_in = {} -- byte -> the numbers of its set bits, bit 0 being worth 128: made when it is first asked for
 
   local function look_at(byte)
     local set = {}
@@ -59,8 +59,8 @@ do
     return out
   end
 
-  -- Up to `limit` set bits of a bitmap, from a random place on, round the end: in a new list, or in `out`, where others may
-  -- stand behind them. Gives the list, and how many they are.
+  -- Up to `limit` set bits of a bitmap, from a random place on, round the end: in a new list, or in `out`, where
+  -- what was there before is left behind them. Gives the list, and how many they are.
   function some_bits(text, limit, out)
     local count = 0
     out = out or {}

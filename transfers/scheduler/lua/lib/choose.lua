@@ -37,7 +37,7 @@ function rarest_of(j)
   return list
 end
 
--- Live copies of s, with the fraction that breaks ties.
+-- Live copies of s, with the fraction that breaks ties: known nearly always, so that to ask for one at a time costs nothing.
 local function copies_of(j, s)
   local copies = j.copies[s]
   if not copies then
@@ -89,7 +89,7 @@ local function rare_shard(j, have, got, coming_to, reading)
   return best, fewest
 end
 
-local sampled = {} -- used again by each call
+local sample = {} -- filled anew for each pair: only its first `count` are of now
 
 -- A shard that src has and i needs, or nil; across zones only what i's zone does not get otherwise.
 function common_shard(j, src, i)
@@ -97,7 +97,7 @@ function common_shard(j, src, i)
   local among = j.own_zone == 1 and crosses(j, src, i) and shards_to_cross(j, src, i) or nil
   local best, fewest
   if j.policy == 'rarest-first' or j.policy == 'peers-first' then
-    if j.sampled then -- the rarest did not do the last time, so the rest is likely to be asked for now
+    if j.rarest_failed then -- the last time, so all is likely to be asked for now; what is chosen is the same either way
       among = among or without(j.have[src], j.have[i])
     end
     if among then
@@ -106,7 +106,7 @@ function common_shard(j, src, i)
       best, fewest = rare_shard(j, call('GET', j.have[src]) or '', got_by(j, i))
     end
     local found = best and (fewest >= FEW or not j.coming[best])
-    j.sampled = not found
+    j.rarest_failed = not found
     if found then
       return best
     end
@@ -119,7 +119,7 @@ function common_shard(j, src, i)
     return not_coming(j, i, first_bits(among, 1 + #N[i]._takes))[1]
   end
   -- what only one node has would otherwise go from it to all who ask in these moments, and the rest would wait behind it
-  local other, copies = least_held(j, i, some_bits(among, SAMPLE + #N[i]._takes, sampled))
+  local other, copies = least_held(j, i, some_bits(among, SAMPLE + #N[i]._takes, sample))
   return (not best or other and copies < fewest) and other or best
 end
 

@@ -11,11 +11,11 @@
 local TIES = 16 -- random parts of a copy
 
 -- What is known of one node and one job, for the matches of one call: what it receives or was given since, shard -> the
--- number of the reading (of earlier readings something may be left there), and, when it was asked for, what it holds.
+-- number of the reading (of earlier readings something may be left there); and what it holds, once that was read.
 local asked_call, asked_job, asked_node, asked_have
 local coming_to, reading = {}, 0
 
--- What comes to node i: the shards that have this number in this table.
+-- What comes to node i, or came in this call: the shards that have this number in this table.
 function coming_by(j, i)
   if asked_job ~= j or asked_node ~= i or asked_call ~= calls then
     asked_call, asked_job, asked_node, asked_have = calls, j, i, nil

@@ -2,7 +2,7 @@
 --
 -- n:<i> wants     how many more transfers the node would take; 0: it does not wait
 -- j:<job>:parked  zset: nodes that could receive from a peer -> shards held, plus SLOW_LAST for slow and barred ones: neediest first
--- j:<job>:waiting bitmap: the same nodes
+-- j:<job>:waiting bitmap: the same nodes; j.waits: node -> its bit, where that was read or set
 -- j:<job>:readers zset: nodes that could read from the bucket although they receive from peers, as for a slow bucket
 
 SLOW_LAST = 1e8
