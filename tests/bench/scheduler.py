@@ -13,20 +13,17 @@ import json
 import random
 import selectors
 import socket
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import hiredis
 import redis
 
-from fdist_site.local.processes import ProcessGroup
-from fdist_site.local.redis_server import RedisServer
+from tests.own_redis import own_redis
 from transfers.scheduler import Scheduler
 from transfers.scheduler.scripts import function
 from transfers.scheduler.types import JobSpec, NodeInfo
@@ -105,8 +102,7 @@ class Fleet:
 @contextmanager
 def server() -> Iterator[tuple[redis.Redis, int]]:
     """A new server, and its port."""
-    with tempfile.TemporaryDirectory(prefix="fdist-bench-") as folder, ProcessGroup(Path(folder) / "logs") as group:
-        client = RedisServer(group, Path(folder) / "redis").start().client()
+    with own_redis() as own, own.client() as client:
         yield client, client.connection_pool.connection_kwargs["port"]
 
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import tempfile
-from pathlib import Path
 
-from fdist_site.local.processes import ProcessGroup
 from fdist_site.local.redis_server import RedisServer
+from tests.own_redis import own_redis
 from tests.simulation.__main__ import play
 from tests.simulation.model import Scenario
 from tests.simulation.report import Figures
@@ -73,8 +71,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--scenarios", nargs="+", choices=GOALS, default=GOALS, metavar="NAME", help="only these")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="fdist-bench-") as folder, ProcessGroup(Path(folder) / "logs") as group:
-        server = RedisServer(group, Path(folder) / "redis").start()
+    with own_redis() as server:
         goals(server, args.scale, args.seed, args.scenarios)
         print()
         policies(server, args.scale, args.seed, args.scenarios)

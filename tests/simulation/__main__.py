@@ -7,15 +7,13 @@ import dataclasses
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import redis
 
-from fdist_site.local.processes import ProcessGroup
 from fdist_site.local.redis_server import RedisServer
+from tests.own_redis import own_redis
 from tests.simulation.again import Recorder, once_more
 from tests.simulation.model import Scenario
 from tests.simulation.picture import draw
@@ -88,31 +86,35 @@ def arranged(name: str, seed: int, args: argparse.Namespace) -> Scenario:
 
 def play(server: RedisServer, scenario: Scenario, seed: int) -> tuple[World, Figures]:
     """One run on an emptied server."""
-    client = server.client()
+    with server.client() as client:
+        return played(client, scenario, seed)
+
+
+def played(client: redis.Redis, scenario: Scenario, seed: int) -> tuple[World, Figures]:
+    """One run, through this client."""
     client.flushall()
     world = World(client, scenario, seed)
     world.run()
-    result = figures(world, seed)
-    client.close()
-    return world, result
+    return world, figures(world, seed)
 
 
 def play_busy(server: RedisServer, scenario: Scenario, seed: int) -> tuple[World, Figures]:
-    """One run on an emptied server, and the same calls again, without a pause, on a new one."""
-    with tempfile.TemporaryFile() as file:
-        client = server.client()
-        client.flushall()
+    """One run on an emptied server, and the same calls again, without a pause, on a new one.
+
+    Raises redis.ResponseError where the server offers no functions.
+    """
+    with (
+        server.client() as client,
+        own_redis() as other,
+        other.client() as busy,
+        tempfile.TemporaryFile() as file,
+    ):
+        for each in (client, busy):
+            each.function_load(library(), replace=True)
         recorder = Recorder(client.connection_pool, file)
-        world = World(recorder, scenario, seed)
-        world.run()
-        result = figures(world, seed)
-        with started_server() as other:
-            busy = other.client()
-            busy.function_load(library())
-            us = once_more(busy, recorder)
-            first, again = traces(client), traces(busy)
-            busy.close()
-        client.close()
+        world, result = played(recorder, scenario, seed)
+        us = once_more(busy, recorder)
+        first, again = traces(client), traces(busy)
     if first != again:
         wrong = f"the calls left {first} at first, and made again {again}: what they cost cannot be compared"
         return world, dataclasses.replace(result, broken=wrong)
@@ -124,21 +126,11 @@ def traces(client: redis.Redis) -> tuple[Any, ...]:
     return client.get(Keys("main")("stamp")), Scheduler(client).overview()
 
 
-@contextmanager
-def started_server() -> Iterator[RedisServer]:
-    """A new server with nothing in it."""
-    with (
-        tempfile.TemporaryDirectory(prefix="fdist-simulation-") as directory,
-        ProcessGroup(Path(directory) / "logs") as group,
-    ):
-        yield RedisServer(group, Path(directory) / "redis").start()
-
-
 def main() -> int:
     args = parse()
     names = list(SCENARIOS) if "all" in args.scenario else args.scenario
     sound = True
-    with started_server() as server:
+    with own_redis() as server:
         for name in names:
             for seed in range(args.seed, args.seed + args.seeds):
                 world, result = (play_busy if args.busy else play)(server, arranged(name, seed, args), seed)

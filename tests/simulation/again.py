@@ -22,7 +22,10 @@ OF_ALL_KEYS = (b"FLUSHDB", b"SWAPDB")  # how faults make Redis lose what it had
 
 
 class Recorder(redis.Redis):
-    """A client that keeps what it asks of a cell, in a file, but for calls of functions that were not there yet."""
+    """A client that keeps what it asks of a cell, in a file.
+
+    Also what was answered with an error: a script that turned somebody away left its mark.
+    """
 
     def __init__(self, pool: redis.ConnectionPool, file: IO[bytes]) -> None:
         super().__init__(connection_pool=pool)
@@ -31,13 +34,9 @@ class Recorder(redis.Redis):
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         try:
-            answer = super().execute_command(*args, **options)
-        except redis.ResponseError as error:
-            if "function not found" not in str(error).lower():
-                self._keep(args)  # a script that turned somebody away left its mark
-            raise
-        self._keep(args)
-        return answer
+            return super().execute_command(*args, **options)
+        finally:
+            self._keep(args)
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Any:
         pipe = super().pipeline(transaction, shard_hint)
