@@ -30,6 +30,7 @@ _WRITTEN = (
     "underway",
     "seen",
     "due",
+    "behind",
     "up",
     "slow",
     "shunned",

@@ -21,6 +21,8 @@ Prefix `{fdist:<cell>}:`, whose hash tag keeps a cell in one slot. <i> is a node
 | seen | zset | node index -> time of its last heartbeat |
 | due | zset | node index -> when the first of its transfers may have expired |
 | shunned | zset | sources that are left alone -> until when |
+| behind | set | what is to be written by a later call and is made anew if that call never came: "up", jobs of which |
+| | | it is the rarity (lua/lib/lag.lua) |
 | up, slow | bitmap | nodes that are alive and have a free upload slot; nodes that are slow |
 | zones, zone:<zone> | set, bitmap | every zone (label "zone" of a node, may be empty); nodes of the zone |
 | slow_count, trials | string | how many nodes are slow; transfers under way that try whether a node still is |

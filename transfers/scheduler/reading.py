@@ -281,6 +281,7 @@ class Reading(Base):
 
     def rarity(self, job: str) -> list[int]:
         """Live copies of each shard."""
+        self._run("tell")
         count = self._client.hget(self._keys.job(job), "shard_count")
         copies = [0] * int(text(count or 0))
         found: Any = self._client.zrange(self._keys.job(job, ":rarity"), 0, -1, withscores=True)

@@ -19,6 +19,7 @@ FOLDER = Path(__file__).with_name("lua")
 # Each part uses only those before it.
 PARTS = (
     "cell",
+    "lag",
     "tally",
     "events",
     "bits",

@@ -5,7 +5,7 @@
 -- Cost  bounded by BATCH keys
 
 coordinator_only()
-write_tallies(M)
+write_what_was_left()
 local BATCH = 2000
 local job_id = ARGV[3]
 local job = job_key(job_id)

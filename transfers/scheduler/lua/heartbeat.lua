@@ -8,7 +8,7 @@
 -- cancelled when its shard comes sooner in another way (lib/rescue.lua).
 
 local ORDERS_TAKEN, JOBS_TOLD = 64, 64
-let_tallies_lag()
+let_lag()
 local i = index_of(ARGV[3])
 if not is_current(i, ARGV[4]) then
   return '{"known":false}'

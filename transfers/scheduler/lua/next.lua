@@ -11,7 +11,7 @@
 -- to its inbox.
 
 local FIRST_REPORT, INBOX_TAKEN = 7, 64
-let_tallies_lag()
+let_lag()
 local i = index_of(ARGV[3])
 if not is_current(i, ARGV[4]) then
   return 'stale'

@@ -18,11 +18,11 @@ local N          -- its nodes, by index: what is not remembered yet is read (lib
 local because    -- what makes matches possible: asked, freed (a source has a slot or a shard), bucket, tick, late (a transfer
                  -- was broken off)
 local lazily = {}
-local after_break = {} -- what parts that keep something for one call do when one begins after a call that broke off
 local broken = false -- whether the last call did
-local last_acts = {} -- what they still do before it ends
-local at_end = {}    -- what they write when it ends
-local at_forget = {} -- what they write of what was remembered when it is remembered no more
+-- What the parts do, and when: as a memory begins; of what is remembered, as it is remembered no more; as a call begins after one
+-- that broke off, for what they keep for one call; before a call ends; as it ends, when they write; to write what earlier
+-- calls left (lib/lag.lua); and to make anew what was left by one that is lost.
+local acts = { at_start = {}, at_forget = {}, after_break = {}, last = {}, at_end = {}, catch_up = {}, repair = {} }
 
 local calls = 0 -- since the library was loaded
 
@@ -83,12 +83,12 @@ do
       end
       cells = cells + 1
     end
-    M = { nodes = setmetatable({}, lazily), jobs = {}, indexes = {}, lists = {}, tallied = {}, lag = 0,
-      serves = names_of('', 's') }
+    M = { nodes = setmetatable({}, lazily), jobs = {}, indexes = {}, lists = {}, tallied = {},
+      unlisted = {}, unlisted_count = 0, late = {}, behind = {}, lag = 0, serves = names_of('', 's') }
     memory[P] = M
     if earlier and earlier.mark and (stamp == 0 or stamp >= earlier.mark) then
       earlier.whole = earlier.whole or earlier.stamp -- its last call came to its end
-      for _, act in ipairs(at_forget) do
+      for _, act in ipairs(acts.at_forget) do
         act(earlier)
       end
     end
@@ -140,7 +140,7 @@ do
   -- call has to be collected again.
   local changed, sheets, changes = {}, {}, 0
   local sheet_of = {}
-  after_break[#after_break + 1] = function()
+  acts.after_break[#acts.after_break + 1] = function()
     for k = 1, changes do
       changed[k], sheets[k] = nil, nil
     end
@@ -200,18 +200,25 @@ local function begin(keys, args)
     call('SET', STAMP, args[2])
   end
   N, because = M.nodes, 'asked'
-  M.stamp, M.mark = nil, mark -- until the end nothing is to be trusted
+  M.stamp, M.mark, M.lags = nil, mark, false -- until the end nothing is to be trusted
   if broken then
-    for k = 1, #after_break do
-      after_break[k]()
+    for k = 1, #acts.after_break do
+      acts.after_break[k]()
     end
   end
   broken = true -- until the end
+  if not M.begun then
+    M.begun = true
+    for k = 1, #acts.at_start do
+      acts.at_start[k]()
+    end
+  end
 end
 
 local function finish()
-  for k = 1, #last_acts do
-    last_acts[k]()
+  local last, at_end = acts.last, acts.at_end
+  for k = 1, #last do
+    last[k]()
   end
   for k = 1, #at_end do
     at_end[k]()

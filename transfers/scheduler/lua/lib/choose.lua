@@ -20,6 +20,7 @@ function rarest_of(j)
     return list
   end
   list = list or { shards = {}, bytes = {}, values = {}, twice = {}, enough = {} }
+  write_copies(j)
   local found = call('ZRANGE', j.rarity, '0', RAREST_LAST, 'WITHSCORES')
   local shards, bytes, values, twice, enough, all = list.shards, list.bytes, list.values, list.twice, list.enough, j.copies
   local coming = j.coming

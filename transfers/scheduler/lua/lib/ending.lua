@@ -31,7 +31,7 @@ function end_job(job_id, state, why)
 end
 
 -- A job that needs more of the bucket than it may have ends, before a byte beyond its budget is read.
-last_acts[#last_acts + 1] = function()
+acts.last[#acts.last + 1] = function()
   if #over_budget == 0 then
     return
   end

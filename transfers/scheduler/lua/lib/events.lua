@@ -14,7 +14,7 @@ end
 function event(kind, ...) add('t', NOW_TEXT, 'e', kind, ...) end
 
 local done = {} -- lines of this call, the first with the time before it
-after_break[#after_break + 1] = function() done = {} end
+acts.after_break[#acts.after_break + 1] = function() done = {} end
 
 local function tell_done()
   local count = #done
@@ -31,7 +31,7 @@ local function tell_done()
     done[k] = nil
   end
 end
-at_end[#at_end + 1] = tell_done
+acts.at_end[#acts.at_end + 1] = tell_done
 
 -- last: the digest of a transfer that is done, why another ended
 function transfer_event(kind, l, node, source, bytes, ms, first, last)

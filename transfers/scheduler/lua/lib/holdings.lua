@@ -128,11 +128,85 @@ function fresh_if_lost(j, s)
   end
 end
 
+-- Copies are counted in j.copies and written some at once, a shard's first copy but for that. j.late, j.late_count: shards of
+-- which they are to be written, some of them more than once. M.late: jobs that may have such.
+
+local LATE_AT_ONCE = 1000
+
+function write_copies(j)
+  local count = j.late_count
+  if count == 0 then
+    return
+  end
+  local late, copies = j.late, j.copies
+  for k = 1, count do
+    local s = late[k]
+    row[2 * k - 1], row[2 * k] = copies[s], TEXTS[s] or text_of(s)
+  end
+  call('ZADD', j.rarity, unpack(row, 1, 2 * count))
+  j.late_count = 0
+end
+
+acts.catch_up[#acts.catch_up + 1] = function()
+  local jobs = M.late
+  for k = 1, #jobs do
+    write_copies(jobs[k])
+    jobs[k].is_late, jobs[k] = nil, nil
+  end
+end
+
+acts.at_end[#acts.at_end + 1] = function()
+  local jobs = M.late
+  for k = 1, #jobs do
+    local j = jobs[k]
+    if j.late_count > 0 and not may_leave(j.id) then
+      write_copies(j)
+    end
+  end
+end
+
+-- Copies are who holds a shard: O(shards).
+acts.repair[#acts.repair + 1] = function(what)
+  local j = what ~= 'up' and load_job(what)
+  if not (j and exists(j)) then
+    return
+  end
+  local told = call('ZRANGE', j.rarity, 0, -1, 'WITHSCORES')
+  local scores = {}
+  for k = 1, #told, 2 do
+    scores[told[k] + 0] = told[k + 1] + 0
+  end
+  for s = 0, j.shard_count - 1 do
+    local copies, score = call('BITCOUNT', j.hold[s]), scores[s] or 0
+    if score - score % 1 ~= copies then
+      call('ZADD', j.rarity, copies + score % 1, s)
+    end
+  end
+end
+
+local function count_late(j, s)
+  if not j.is_late then
+    j.is_late = true
+    M.late[#M.late + 1] = j
+  end
+  local count = j.late_count + 1
+  j.late_count, j.late[count] = count, s
+  if count == LATE_AT_ONCE then
+    write_copies(j)
+  end
+end
+
 -- One more live copy.
 local function add_copy(j, i, s, text)
   call('SETBIT', j.hold[s], i, '1')
   if j.own_zone == 1 then brought_into_zone(j, i, s) end
-  local copies = call('ZINCRBY', j.rarity, '1', text) + 0
+  local copies = j.copies[s]
+  if copies and copies >= 1 then
+    j.copies[s] = copies + 1
+    count_late(j, s)
+    return
+  end
+  copies = call('ZINCRBY', j.rarity, '1', text) + 0
   if copies == 1 then
     copies = 1 + math.random(0, TIES - 1) / TIES
     call('ZADD', j.rarity, copies, s)
@@ -144,6 +218,7 @@ end
 
 -- One live copy less, if it counted.
 local function remove_copy(j, i, s)
+  write_copies(j)
   if call('SETBIT', j.hold[s], i, 0) == 1 and tonumber(call('ZINCRBY', j.rarity, -1, s)) < 1 then
     call('ZREM', j.rarity, s)
   end

@@ -7,11 +7,11 @@
 -- Lists of the idle givers of a job, normal and slow ones apart, are made from these and then kept in step; where the job
 -- keeps to zones, each zone has its own.
 
-local unlisted, unlisted_count = {}, 0 -- nodes whose bit in `up` is to be written, some of them more than once
-after_break[#after_break + 1] = function() unlisted_count = 0 end
+-- M.unlisted: nodes whose bit in `up` is to be written, some of them more than once, and M.unlisted_count
 
 function write_up()
-  for k = 1, unlisted_count do
+  local unlisted = M.unlisted
+  for k = 1, M.unlisted_count do
     local i = unlisted[k]
     local n = N[i]
     local place = n._place
@@ -20,9 +20,14 @@ function write_up()
       call('SETBIT', P .. 'up', i, place and '1' or '0')
     end
   end
-  unlisted_count = 0
+  M.unlisted_count = 0
 end
-at_end[#at_end + 1] = write_up
+acts.catch_up[#acts.catch_up + 1] = function() write_up() end
+acts.at_end[#acts.at_end + 1] = function()
+  if M.unlisted_count > 0 and not may_leave('up') then
+    write_up()
+  end
+end
 
 -- Up to `limit` of the nodes in a bitmap (a key), and in the bitmap `within` if there is one, that can serve now.
 function idle_among(bitmap, limit, within)
@@ -113,8 +118,8 @@ function place_uploader(i, n)
     return
   end
   n._place = place
-  unlisted_count = unlisted_count + 1
-  unlisted[unlisted_count] = i
+  local count = M.unlisted_count + 1
+  M.unlisted_count, M.unlisted[count] = count, i
   local all = n._all or holder_in(i)
   for k = 1, #all do
     local j = M.jobs[all[k]]
@@ -140,4 +145,13 @@ function set_uploader(i)
   local n = N[i]
   weigh_node(n)
   place_uploader(i, n)
+end
+
+-- Those that live are looked at anew: O(nodes). What became of the others was written when it did.
+acts.repair[#acts.repair + 1] = function(what)
+  if what == 'up' then
+    for _, i in ipairs(call('ZRANGE', P .. 'seen', 0, -1)) do
+      place_uploader(i, N[i])
+    end
+  end
 end

@@ -32,7 +32,7 @@ function load_job(job_id)
     id = job_id, key = key, have = names_of(key .. ':have:', ''), hold = names_of(key .. ':hold:', ''), got = key .. ':got:',
     rarity = key .. ':rarity',
     state = v[1], topology = v[2], policy = v[3], order = v[4], members = {}, counts = {}, digests = {}, copies = {}, coming = {},
-    lines = {}, waits = {},
+    lines = {}, waits = {}, late = {}, late_count = 0,
   }
   for k, field in ipairs(NUMBERS) do
     j[field] = number(v[k + 4])

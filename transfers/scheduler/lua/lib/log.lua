@@ -11,7 +11,7 @@ local WRITTEN_EVERY = 32 -- elements that are written at once; the reaper's tick
 
 -- Leases that brought their shards in this call, how many, and their job: they are not in its lines yet.
 local ended, ended_count, ended_in = {}, 0, nil
-after_break[#after_break + 1] = function() ended_count = 0 end
+acts.after_break[#acts.after_break + 1] = function() ended_count = 0 end
 
 local function take_ended()
   local ids = ended_count == 1 and ended[1] or table.concat(ended, ' ', 1, ended_count)
@@ -32,7 +32,7 @@ function write_log(j)
   j.lines = {}
 end
 
-at_forget[#at_forget + 1] = function(of)
+acts.at_forget[#acts.at_forget + 1] = function(of)
   for _, j in pairs(of.whole and of.jobs or {}) do
     if #j.lines > 0 and call('HEXISTS', j.key, 'state') == 1 then
       write_log(j)
@@ -54,7 +54,7 @@ local function add_ended()
     add_line(ended_in, ended_line())
   end
 end
-at_end[#at_end + 1] = add_ended
+acts.at_end[#acts.at_end + 1] = add_ended
 
 function log_grant(j, l, how)
   local copies, idle, parked = j.copies[l._shard] or 0, j.idle and #j.idle.normal or 0, j.parked_count

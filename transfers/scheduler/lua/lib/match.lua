@@ -221,7 +221,7 @@ end
 local function bucket_free(j) return j.gcs_used < j.gcs_slots end
 
 over_budget = {} -- jobs that could not be completed within their budgets; they end with this call (lib/ending.lua)
-after_break[#after_break + 1] = function() over_budget = {} end
+acts.after_break[#acts.after_break + 1] = function() over_budget = {} end
 
 -- Whether the job's budget has room for one more read of shard s: what was read, what is being read, and this one.
 function within_budget(j, s)

@@ -43,7 +43,7 @@ function unwait(j, i)
 end
 
 local asking, asked_for -- the node that asks in this call, and how many it waited for until then
-after_break[#after_break + 1] = function() asking = nil end
+acts.after_break[#acts.after_break + 1] = function() asking = nil end
 
 -- Put a node among those that wait, or take it out: in each of its jobs that it has announced.
 function set_parked(i, wants)

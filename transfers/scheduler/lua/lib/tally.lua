@@ -3,8 +3,6 @@
 --
 -- A server that dies takes the differences of some calls along; nothing else loses them.
 
-local LAG = 32 -- calls of `next` and `heartbeat` after which they are written, if nothing else wrote them
-
 -- A job's tally, to be added to.
 function tally_of(j)
   local counted = j.tally
@@ -26,7 +24,6 @@ end
 
 -- Write what memory `of` has counted.
 function write_tallies(of)
-  of.lag = 0
   for k, j in ipairs(of.tallied) do
     if call('HEXISTS', j.key, 'state') == 1 then
       for field, by in pairs(j.tally) do
@@ -39,19 +36,6 @@ function write_tallies(of)
   end
 end
 
-at_forget[#at_forget + 1] = write_tallies
+acts.at_forget[#acts.at_forget + 1] = write_tallies
 
-local may_lag = false -- this call may leave them for a later one
-after_break[#after_break + 1] = function() may_lag = false end
-
-function let_tallies_lag()
-  M.lag = M.lag + 1
-  may_lag = keeps_memory and M.lag < LAG
-end
-
-at_end[#at_end + 1] = function()
-  if not may_lag then
-    write_tallies(M)
-  end
-  may_lag = false
-end
+acts.catch_up[#acts.catch_up + 1] = function() write_tallies(M) end

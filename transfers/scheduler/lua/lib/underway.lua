@@ -72,7 +72,7 @@ end
 
 local WRITTEN_AT_ONCE = 1000
 local changed, count = {}, 0 -- nodes of which something is to be written
-after_break[#after_break + 1] = function() changed, count = {}, 0 end
+acts.after_break[#acts.after_break + 1] = function() changed, count = {}, 0 end
 
 local function write_under_way()
   if count == 0 then
@@ -97,7 +97,7 @@ local function write_under_way()
   count = 0
   call('HSET', UNDER_WAY, unpack(row, 1, last))
 end
-at_end[#at_end + 1] = write_under_way
+acts.at_end[#acts.at_end + 1] = write_under_way
 
 local function to_be_written(n)
   if n._takes_changed or n._serves_changed then

@@ -1,0 +1,178 @@
+"""What calls leave to later ones is written in time, and made anew when the server that had it in mind is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.scheduler.cell import JOB, Cell, crc_of
+from transfers.scheduler import scripts
+from transfers.scheduler.types import Assignment, Report
+
+PREFIX = "{fdist:main}:"
+NODES = ("a", "b", "c", "d")
+SHARDS = 200
+
+
+class Fleet:
+    """A job under way on a cell, one call at a time."""
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+        cell.nodes(*NODES, up=2, down=2)
+        cell.job(NODES, shards=SHARDS, gcs_slots=2)
+        for name in NODES:
+            cell.holds(name)
+        self.under_way: list[tuple[str, Assignment]] = []
+        for name in NODES:
+            self.call(name)
+
+    def call(self, name: str, *reports: Report) -> None:
+        reply = self.cell.next(name, *reports, want=2)
+        self.under_way += [(name, each) for each in reply.assignments]
+
+    def step(self) -> None:
+        """One transfer ends, or nobody has any and a node asks."""
+        self.cell.now += 10
+        for name in NODES:
+            self.under_way += [(name, each) for each in self.cell.inbox(name)]
+        if not self.under_way:
+            self.call("a")
+            return
+        name, over = self.under_way.pop(0)
+        self.call(name, Report(over.lease, "ok", crc_of(over.shard), bytes=10, ms=5))
+
+    def leave_something(self) -> None:
+        """Until a call has left places and copies to be written by a later one."""
+        for _ in range(300):
+            self.step()
+            if self.cell.client.smembers(f"{PREFIX}behind") == {b"up", JOB.encode()} and not self.is_written():
+                return
+        raise AssertionError("300 calls left nothing to be written")
+
+    def copies(self) -> tuple[list[int], list[int]]:
+        """Of each shard, as Redis tells it now, and as its nodes hold it."""
+        told = [0] * SHARDS
+        for shard, score in self.cell.client.zrange(f"{PREFIX}j:{JOB}:rarity", 0, -1, withscores=True):
+            told[int(shard)] = int(score)
+        maps = [self.cell.client.get(f"{PREFIX}j:{JOB}:have:{i}") or b"" for i in range(len(NODES))]
+        return told, [sum(_bit(each, s) for each in maps) for s in range(SHARDS)]
+
+    def places(self) -> tuple[list[bool], list[bool]]:
+        """Of each node, whether it can serve, as Redis tells it now, and by its transfers."""
+        up = self.cell.client.get(f"{PREFIX}up") or b""
+        serves = [self.cell.client.hget(f"{PREFIX}underway", f"{i}s") or b"" for i in range(len(NODES))]
+        return [_bit(up, i) for i in range(len(NODES))], [len(each.split()) < 2 for each in serves]
+
+    def is_written(self) -> bool:
+        return self.copies()[0] == self.copies()[1] and self.places()[0] == self.places()[1]
+
+    def finish(self) -> None:
+        """To the job's end."""
+        for _ in range(len(NODES) * SHARDS * 2):
+            self.step()
+            if not self.under_way and not self.cell.client.keys(f"{PREFIX}n:*:in:*"):
+                break
+        assert self.cell.scheduler.rarity(JOB) == self.copies()[1] == [len(NODES)] * SHARDS
+        assert self.is_written()
+        view = self.cell.scheduler.job(JOB)
+        assert view is not None and view.bytes_gcs == view.size
+
+
+def _bit(bitmap: bytes, index: int) -> bool:
+    return index // 8 < len(bitmap) and bool(bitmap[index // 8] & (128 >> index % 8))
+
+
+@pytest.fixture
+def fleet(cell: Cell) -> Fleet:
+    return Fleet(cell)
+
+
+def test_what_is_left_is_written_some_calls_later(fleet: Fleet) -> None:
+    fleet.leave_something()
+    for _ in range(64):
+        fleet.step()
+        if not fleet.cell.client.exists(f"{PREFIX}behind"):
+            break
+    assert fleet.is_written() and not fleet.cell.client.exists(f"{PREFIX}behind")
+    fleet.finish()
+
+
+def test_who_reads_the_copies_finds_them_written(fleet: Fleet) -> None:
+    fleet.leave_something()
+    assert fleet.cell.scheduler.rarity(JOB) == fleet.copies()[1]
+    assert fleet.is_written() and not fleet.cell.client.exists(f"{PREFIX}behind")
+
+
+def test_the_tick_writes_it(fleet: Fleet) -> None:
+    fleet.leave_something()
+    fleet.cell.scheduler.reap()
+    assert fleet.is_written() and not fleet.cell.client.exists(f"{PREFIX}behind")
+
+
+def test_a_memory_that_has_just_begun_leaves_nothing(fleet: Fleet) -> None:
+    """It would cost more to make it anew each time, where two versions take turns."""
+    for _ in range(60):
+        fleet.step()
+        fleet.cell.client.incr(f"{PREFIX}stamp")
+        assert fleet.is_written() and not fleet.cell.client.exists(f"{PREFIX}behind")
+
+
+def die(cell: Cell) -> None:
+    """A server whose Lua begins anew with all its data, as after a restart or on another master."""
+    cell.client.function_flush()
+
+
+def break_off(cell: Cell) -> None:
+    """The stamp is another call's."""
+    cell.client.incr(f"{PREFIX}stamp")
+
+
+def other_version(cell: Cell) -> None:
+    """A caller that remembers nothing makes a call: it sees that something was left."""
+    kept, cell.scheduler._scripts = cell.scheduler._scripts, scripts.Scripts(cell.client, PREFIX, functions=False)
+    cell.beat("a")
+    cell.scheduler._scripts = kept
+
+
+@pytest.mark.parametrize("lose", [die, break_off, other_version])
+def test_what_a_lost_memory_had_left_is_made_anew(fleet: Fleet, lose: Callable[[Cell], None]) -> None:
+    fleet.leave_something()
+    lose(fleet.cell)
+    fleet.cell.beat("a")
+    assert fleet.is_written() and not fleet.cell.client.exists(f"{PREFIX}behind")
+    fractions = [score % 1 for _, score in fleet.cell.client.zrange(f"{PREFIX}j:{JOB}:rarity", 0, -1, withscores=True)]
+    assert len(set(fractions)) > 4  # what breaks ties is as it was
+    fleet.finish()
+
+
+def test_data_that_went_back_are_put_right(fleet: Fleet) -> None:
+    """A snapshot taken while something was left, restored under a server that went on."""
+    fleet.leave_something()
+    saved = {key: fleet.cell.client.dump(key) for key in fleet.cell.client.scan_iter()}
+    for _ in range(30):
+        fleet.step()
+    fleet.cell.client.flushdb()
+    for key, value in saved.items():
+        fleet.cell.client.restore(key, 0, value)
+    assert not fleet.is_written()
+    fleet.cell.beat("a")
+    assert fleet.is_written()
+
+
+def test_a_job_that_is_forgotten_leaves_nothing_behind(fleet: Fleet) -> None:
+    fleet.leave_something()
+    fleet.cell.scheduler.cancel(JOB)
+    fleet.cell.scheduler.forget(JOB)
+    assert fleet.cell.client.keys(f"{PREFIX}j:{JOB}*") == []
+    fleet.cell.beat(*NODES)
+    assert fleet.cell.client.keys(f"{PREFIX}j:{JOB}*") == []
+
+
+def test_a_job_that_is_gone_is_not_made_anew(fleet: Fleet) -> None:
+    fleet.leave_something()
+    fleet.cell.client.delete(*fleet.cell.client.keys(f"{PREFIX}j:{JOB}*"))
+    die(fleet.cell)
+    fleet.cell.beat(*NODES)
+    assert fleet.cell.client.keys(f"{PREFIX}j:{JOB}:rarity") == []

@@ -1,0 +1,54 @@
+-- lag: what calls of `next` and `heartbeat` leave to be written by a later call, since nobody reads it before.
+--
+-- behind  set: what was left that decides something: "up" (lib/idle.lua), jobs of which it is `rarity` (lib/holdings.lua). Who
+--         remembers nothing and finds it there makes that anew from what it follows from: a server died that had not written it
+
+local LAG = 64  -- calls after which it is written, if nothing else had it written
+local WARM = 64 -- calls from the start of a memory on in which nothing is left: to make it anew costs more than to write it
+
+-- This call may leave something.
+function let_lag()
+  M.lag = M.lag + 1
+  M.lags = keeps_memory and M.lag < LAG
+end
+
+-- Whether what is called so may be left by this call.
+function may_leave(what)
+  if not M.lags or calls < M.warm then
+    return false
+  end
+  if not M.behind[what] then
+    M.behind[what] = true
+    call('SADD', P .. 'behind', what)
+  end
+  return true
+end
+
+function write_what_was_left()
+  local catch_up = acts.catch_up
+  for k = 1, #catch_up do
+    catch_up[k]()
+  end
+  M.lag = 0
+  if next(M.behind) then
+    M.behind = {}
+    call('DEL', P .. 'behind')
+  end
+end
+
+acts.at_end[#acts.at_end + 1] = function()
+  if not M.lags then
+    write_what_was_left()
+  end
+end
+
+-- A memory begins.
+acts.at_start[#acts.at_start + 1] = function()
+  M.warm = calls + WARM
+  for _, what in ipairs(call('SMEMBERS', P .. 'behind')) do
+    M.behind[what], M.lag = true, LAG -- so that this call leaves nothing
+    for _, act in ipairs(acts.repair) do
+      act(what)
+    end
+  end
+end
