@@ -5,44 +5,56 @@
 -- sequential                 the first in order
 
 local RAREST, RAREST_LAST = 16, '15' -- shards of the job looked at from the rarest up
-local SAMPLE = 8        -- when none of those will do: so many are compared
+local SAMPLE = 4        -- when none of those will do: so many are compared
 local FEW = 3           -- copies, those under way among them, up to which another shard is looked for instead
 local NEAR, ONE = 1.2, 1 -- a shard with so many times the copies of the next rarest, and one more, is rare enough
 local REFRESHED_EVERY = 16 -- calls after which the rarest are read again; a new shard's first copy has them read at once
 
 local byte_of = ('').byte -- while a library is loaded there is no `string` by name
 
--- The job's rarest shards, rarest first, as lists side by side: shards, byte of a bitmap, value in that byte (bits.lua) and
--- twice that, copies with which one before it is rare enough. Used again when they are read anew.
+-- The job's rarest shards, rarest first, in lists side by side: shards, value in its byte of a bitmap (bits.lua) and twice that.
+-- Those of one byte are looked at together, since shards that came in one after the other, as the rarest mostly did, share a few
+-- bytes, and of most of these nothing is to be had. So for each byte that there is: places; first, the place in those lists
+-- of its rarest shard, from which `following` leads to the others; enough, copies with which one of a byte before it is rare
+-- enough. Used again when they are read anew.
 function rarest_of(j)
   local list = j.rarest
   if list and j.rarest_from + REFRESHED_EVERY > calls then
     return list
   end
-  list = list or { shards = {}, bytes = {}, values = {}, twice = {}, enough = {} }
+  list = list or { shards = {}, values = {}, twice = {}, following = {}, places = {}, first = {}, enough = {}, last_of = {} }
   write_copies(j)
   local found = call('ZRANGE', j.rarity, '0', RAREST_LAST, 'WITHSCORES')
-  local shards, bytes, values, twice, enough, all = list.shards, list.bytes, list.values, list.twice, list.enough, j.copies
-  local coming = j.coming
+  local shards, values, twice, following, all, coming = list.shards, list.values, list.twice, list.following, j.copies, j.coming
+  local places, last_of, bytes, since = list.places, list.last_of, 0, calls * RAREST -- last_of: since, and which was the last
   for k = 1, RAREST do
     local s = found[2 * k - 1]
     s = s and s + 0
-    shards[k] = s
+    shards[k], following[k] = s, nil
     if s then
-      local count = found[2 * k] + 0
-      all[s], enough[k] = count, count > FEW and (count + (coming[s] or 0)) * NEAR + ONE or count
-      bytes[k], values[k], twice[k] = (s - s % 8) / 8 + 1, BIT[s % 8], 2 * BIT[s % 8]
+      local count, at, value = found[2 * k] + 0, (s - s % 8) / 8 + 1, BIT[s % 8]
+      all[s], values[k], twice[k] = count - count % 1 + tie_of(s), value, 2 * value -- an earlier version kept fractions in Redis
+      local before = last_of[at]
+      if before and before > since then
+        following[before - since] = k
+      else
+        bytes = bytes + 1
+        places[bytes], list.first[bytes] = at, k
+        list.enough[bytes] = count > FEW and (count + (coming[s] or 0)) * NEAR + ONE or count
+      end
+      last_of[at] = since + k
     end
   end
-  j.rarest, j.rarest_from = list, calls
+  j.rarest, j.rarest_from, list.bytes = list, calls, bytes
   return list
 end
 
--- Live copies of s, with the fraction that breaks ties: known nearly always, so that to ask for one at a time costs nothing.
+-- Live copies of s, with what breaks ties: known nearly always, so that to ask for one at a time costs nothing.
 local function copies_of(j, s)
   local copies = j.copies[s]
   if not copies then
     copies = tonumber(call('ZSCORE', j.rarity, s) or 0)
+    copies = copies - copies % 1 + tie_of(s)
     j.copies[s] = copies
   end
   return copies
@@ -70,21 +82,25 @@ end
 -- copies or near to it, those under way counted; and how many.
 local function rare_shard(j, have, got, coming_to, reading)
   local rarest, now, coming = rarest_of(j), j.copies, j.coming
-  local shards, bytes, values, twice, enough = rarest.shards, rarest.bytes, rarest.values, rarest.twice, rarest.enough
+  local places, enough, shards, values, twice = rarest.places, rarest.enough, rarest.shards, rarest.values, rarest.twice
   local best, fewest = nil, math.huge
-  for k = 1, #shards do
-    if fewest <= enough[k] then
-      break -- copies only come to be: this and all after it have as many by now, or nearly
+  for p = 1, rarest.bytes do
+    if fewest <= enough[p] then
+      break -- copies only come to be: what this byte and all after it are for has as many by now, or nearly
     end
-    local at, value, two = bytes[k], values[k], twice[k]
-    if (byte_of(have, at) or 0) % two >= value and (byte_of(got, at) or 0) % two < value then
-      local s = shards[k]
-      if coming_to[s] ~= reading then
+    local at = places[p]
+    local byte = byte_of(have, at) or 0
+    local k = byte > 0 and rarest.first[p]
+    while k do
+      local value, two = values[k], twice[k]
+      if byte % two >= value and (byte_of(got, at) or 0) % two < value then
+        local s = shards[k]
         local count = (now[s] or 0) + (coming[s] or 0)
-        if count < fewest then
+        if count < fewest and coming_to[s] ~= reading then
           best, fewest = s, count
         end
       end
+      k = rarest.following[k]
     end
   end
   return best, fewest
