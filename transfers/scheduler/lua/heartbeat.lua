@@ -15,10 +15,13 @@ if not is_current(i, ARGV[4]) then
 end
 local beat = cjson.decode(ARGV[5])
 local n = N[i]
-call('HSET', node_key(i), 'seen', NOW, 'disk_free', beat.disk_free, 'rate_up', beat.rate_up, 'rate_down', beat.rate_down,
+call('HSET', node_key(i), 'seen', NOW_TEXT, 'disk_free', beat.disk_free, 'rate_up', beat.rate_up, 'rate_down', beat.rate_down,
   'rate_gcs', beat.rate_gcs)
-call('ZADD', P .. 'seen', NOW, i)
-local cancelled = call('SMEMBERS', node_key(i) .. ':dropped')
+call('ZADD', P .. 'seen', NOW_TEXT, i)
+local quiet, cancelled = M.quiet[i], {}
+if not quiet then
+  M.quiet[i], cancelled = true, call('SMEMBERS', node_key(i) .. ':dropped')
+end
 if #cancelled > 0 then
   call('DEL', node_key(i) .. ':dropped')
 end
@@ -39,7 +42,7 @@ for lease, bytes in pairs(beat.progress) do
   end
 end
 local open = {}
-for _, job_id in ipairs(call('ZRANGE', node_key(i) .. ':jobs', 0, JOBS_TOLD - 1)) do
+for _, job_id in ipairs(jobs_of(i, JOBS_TOLD)) do
   if is_open(load_job(job_id)) then
     open[#open + 1] = job_id
   end
@@ -47,7 +50,10 @@ end
 if not M.currents_rev then
   M.currents_rev = call('GET', P .. 'currents_rev') or ''
 end
-local orders = call('LPOP', node_key(i) .. ':orders', ORDERS_TAKEN) or {}
+local orders = not (quiet and M.quiet[i]) and call('LPOP', node_key(i) .. ':orders', ORDERS_TAKEN) or {}
+if #orders == ORDERS_TAKEN then
+  M.quiet[i] = nil -- there may be more
+end
 return '{"known":true,"jobs":' .. json_list(open) .. ',"cancelled":' .. json_list(cancelled) .. ',"orders":['
   .. table.concat(orders, ',') .. '],"draining":' .. (n._state == 'draining' and 'true' or 'false')
   .. ',"parked":' .. (n._wants > 0 and 'true' or 'false') .. ',"currents":"' .. M.currents_rev .. '"}'

@@ -11,7 +11,7 @@ if not i then
 end
 local n, what, value = N[i], ARGV[4], ARGV[5]
 if what == 'order' then
-  call('RPUSH', node_key(i) .. ':orders', value)
+  for_heartbeat(i, 'orders', value)
 elseif what == 'draining' then
   call('HSET', node_key(i), 'draining', value)
   if n._state == 'live' or n._state == 'draining' then

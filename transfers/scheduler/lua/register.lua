@@ -35,7 +35,7 @@ call('HSET', node_key(i), 'name', node.name, 'address', node.address, 'ipad', ip
   'up_max', own[1] or node.upload_slots, 'down_max', own[2] or node.download_slots, 'gcs_max', own[3] or node.gcs_slots,
   'due', 0, 'seen', NOW, 'wants', 0, 'shunned', 0, 'gcs_wait', 0, 'barred', 0, 'damaged', 0,
   'strikes', 0, 'state', own[4] == '1' and 'draining' or 'live')
-M.nodes[i] = nil
+M.nodes[i], M.quiet[i] = nil, nil
 call('ZADD', P .. 'seen', NOW, i)
 call('ZREM', P .. 'due', i)
 call('DEL', node_key(i) .. ':dropped')

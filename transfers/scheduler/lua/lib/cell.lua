@@ -18,28 +18,12 @@ local N          -- its nodes, by index: what is not remembered yet is read (lib
 local because    -- what makes matches possible: asked, freed (a source has a slot or a shard), bucket, tick, late (a transfer
                  -- was broken off)
 local lazily = {}
-local broken = false -- whether the last call did
 -- What the parts do, and when: as a memory begins; of what is remembered, as it is remembered no more; as a call begins after one
 -- that broke off, for what they keep for one call; before a call ends; as it ends, when they write; to write what earlier
 -- calls left (lib/lag.lua); and to make anew what was left by one that is lost.
 local acts = { at_start = {}, at_forget = {}, after_break = {}, last = {}, at_end = {}, catch_up = {}, repair = {} }
 
 local calls = 0 -- since the library was loaded
-
-local PACED_EVERY = 512 -- calls
-local set_pace
-do
-  local SMALL, AMPLE = 4, 36   -- MB: of so much the processor's own memory holds a good part; so much the server has to spare
-  local USUAL, LEAST = 200, 16 -- percent
-
-  -- How much Lua's collector goes through for what is allocated. What is remembered of thousands of nodes is no garbage, and to
-  -- go through it is dear: garbage may lie beside it for long, but for not too much of it (docs/scheduling.md).
-  function set_pace()
-    local megabytes = collectgarbage('count') / 1024
-    local percent = LEAST + 2 * math.max(0, megabytes - AMPLE)
-    collectgarbage('setstepmul', megabytes < SMALL and USUAL or math.min(percent, USUAL))
-  end
-end
 
 -- Names that begin and end with these, by what is between: each is made once, and not anew in each call.
 local function names_of(before, after)
@@ -48,58 +32,6 @@ local function names_of(before, after)
     names[between] = name
     return name
   end })
-end
-
--- What is remembered of this cell: M. It counts if it is of the call that left the mark `before`.
-local remember
-do
-  local CELLS_REMEMBERED = 8
-  local memory, cells = {}, 0 -- prefix -> M; how many
-
-  -- What a memory has still to write (lib/tally.lua, lib/log.lua), and nothing else of it.
-  local function unwritten(of)
-    local rest = { jobs = {}, tallied = {}, mark = of.mark, whole = of.whole or of.stamp }
-    for id, j in pairs(of.jobs) do
-      if j.tally or #j.lines > 0 then
-        local kept = { key = j.key, state = j.state, lines = j.lines, tally = j.tally }
-        rest.jobs[id] = kept
-        rest.tallied[#rest.tallied + 1] = j.tally and kept
-      end
-    end
-    return next(rest.jobs) and rest or nil
-  end
-
-  -- Start anew. What an earlier memory has still to write is written if Redis went on from there (its last mark, `stamp`, is
-  -- that memory's last, a later one, which is greater, or gone, and so 0), and not if it went back to before. Should marks
-  -- have started anew since (GREATEST_MARK), it is taken for one that went back: some counts are lost.
-  local function forget_cell(stamp)
-    local earlier = memory[P]
-    if not (earlier and earlier.nodes) then
-      if cells >= CELLS_REMEMBERED then
-        for prefix, of in pairs(memory) do
-          memory[prefix] = unwritten(of)
-        end
-        cells = 0
-      end
-      cells = cells + 1
-    end
-    M = { nodes = setmetatable({}, lazily), jobs = {}, indexes = {}, lists = {}, tallied = {},
-      unlisted = {}, unlisted_count = 0, late = {}, behind = {}, lag = 0, serves = names_of('', 's') }
-    memory[P] = M
-    if earlier and earlier.mark and (stamp == 0 or stamp >= earlier.mark) then
-      earlier.whole = earlier.whole or earlier.stamp -- its last call came to its end
-      for _, act in ipairs(acts.at_forget) do
-        act(earlier)
-      end
-    end
-  end
-
-  function remember(before)
-    M = memory[P]
-    if not M or M.stamp ~= before or before == 0 then
-      forget_cell(before)
-    end
-  end
 end
 
 -- Text of an index or a count: what Lua takes half a microsecond for is made once.
@@ -178,53 +110,124 @@ do
   end
 end
 
-local GREATEST_MARK = 2 ^ 52 -- then they start anew, once in some million calls: up to 2 ^ 53 all whole numbers are Lua's
+local begin, finish
+do
+  local PACED_EVERY = 512 -- calls
+  local set_pace
+  do
+    local SMALL, AMPLE = 4, 36   -- MB: of so much the processor's own memory holds a good part; so much the server has to spare
+    local USUAL, LEAST = 200, 16 -- percent
 
-local function begin(keys, args)
-  call = redis.call
-  if P ~= keys[1] then
-    P = keys[1]
-    STAMP, EVENTS, UNDER_WAY, TMP = P .. 'stamp', P .. 'events', P .. 'underway', P .. 'tmp'
-  end
-  ARGV = args
-  NOW, NOW_TEXT = args[1] + 0, args[1] -- a sum reads a number in half the time that tonumber takes
-  math.randomseed(args[2] + 0)
-  calls = calls + 1
-  if calls % PACED_EVERY == 0 and keeps_memory then
-    set_pace()
-  end
-  local mark = call('INCRBY', STAMP, args[2])
-  remember(mark - args[2])
-  if mark > GREATEST_MARK then
-    mark = args[2] + 0
-    call('SET', STAMP, args[2])
-  end
-  N, because = M.nodes, 'asked'
-  M.stamp, M.mark, M.lags = nil, mark, false -- until the end nothing is to be trusted
-  if broken then
-    for k = 1, #acts.after_break do
-      acts.after_break[k]()
+    -- How much Lua's collector goes through for what is allocated. What is remembered of thousands of nodes is no garbage, and to
+    -- go through it is dear: garbage may lie beside it for long, but for not too much of it (docs/scheduling.md).
+    function set_pace()
+      local megabytes = collectgarbage('count') / 1024
+      local percent = LEAST + 2 * math.max(0, megabytes - AMPLE)
+      collectgarbage('setstepmul', megabytes < SMALL and USUAL or math.min(percent, USUAL))
     end
   end
-  broken = true -- until the end
-  if not M.begun then
-    M.begun = true
-    for k = 1, #acts.at_start do
-      acts.at_start[k]()
+
+  -- What is remembered of this cell: M. It counts if it is of the call that left the mark `before`.
+  local remember
+  do
+    local CELLS_REMEMBERED = 8
+    local memory, cells = {}, 0 -- prefix -> M; how many
+
+    -- What a memory has still to write (lib/tally.lua, lib/log.lua), and nothing else of it.
+    local function unwritten(of)
+      local rest = { jobs = {}, tallied = {}, mark = of.mark, whole = of.whole or of.stamp }
+      for id, j in pairs(of.jobs) do
+        if j.tally or #j.lines > 0 then
+          local kept = { key = j.key, state = j.state, lines = j.lines, tally = j.tally }
+          rest.jobs[id] = kept
+          rest.tallied[#rest.tallied + 1] = j.tally and kept
+        end
+      end
+      return next(rest.jobs) and rest or nil
+    end
+
+    -- Start anew. What an earlier memory has still to write is written if Redis went on from there (its last mark, `stamp`, is
+    -- that memory's last, a later one, which is greater, or gone, and so 0), and not if it went back to before. Should marks
+    -- have started anew since (GREATEST_MARK), it is taken for one that went back: some counts are lost.
+    local function forget_cell(stamp)
+      local earlier = memory[P]
+      if not (earlier and earlier.nodes) then
+        if cells >= CELLS_REMEMBERED then
+          for prefix, of in pairs(memory) do
+            memory[prefix] = unwritten(of)
+          end
+          cells = 0
+        end
+        cells = cells + 1
+      end
+      M = { nodes = setmetatable({}, lazily), jobs = {}, indexes = {}, lists = {}, tallied = {},
+        unlisted = {}, unlisted_count = 0, late = {}, behind = {}, lag = 0, quiet = {}, serves = names_of('', 's') }
+      memory[P] = M
+      if earlier and earlier.mark and (stamp == 0 or stamp >= earlier.mark) then
+        earlier.whole = earlier.whole or earlier.stamp -- its last call came to its end
+        for _, act in ipairs(acts.at_forget) do
+          act(earlier)
+        end
+      end
+    end
+
+    function remember(before)
+      M = memory[P]
+      if not M or M.stamp ~= before or before == 0 then
+        forget_cell(before)
+      end
     end
   end
-end
 
-local function finish()
-  local last, at_end = acts.last, acts.at_end
-  for k = 1, #last do
-    last[k]()
+  local broken = false -- whether the last call did
+  local GREATEST_MARK = 2 ^ 52 -- then they start anew, once in some million calls: up to 2 ^ 53 all whole numbers are Lua's
+
+  function begin(keys, args)
+    call = redis.call
+    if P ~= keys[1] then
+      P = keys[1]
+      STAMP, EVENTS, UNDER_WAY, TMP = P .. 'stamp', P .. 'events', P .. 'underway', P .. 'tmp'
+    end
+    ARGV = args
+    NOW, NOW_TEXT = args[1] + 0, args[1] -- a sum reads a number in half the time that tonumber takes
+    math.randomseed(args[2] + 0)
+    calls = calls + 1
+    if calls % PACED_EVERY == 0 and keeps_memory then
+      set_pace()
+    end
+    local mark = call('INCRBY', STAMP, args[2])
+    remember(mark - args[2])
+    if mark > GREATEST_MARK then
+      mark = args[2] + 0
+      call('SET', STAMP, args[2])
+    end
+    N, because = M.nodes, 'asked'
+    M.stamp, M.mark, M.lags = nil, mark, false -- until the end nothing is to be trusted
+    if broken then
+      for k = 1, #acts.after_break do
+        acts.after_break[k]()
+      end
+    end
+    broken = true -- until the end
+    if not M.begun then
+      M.begun = true
+      for k = 1, #acts.at_start do
+        acts.at_start[k]()
+      end
+    end
   end
-  for k = 1, #at_end do
-    at_end[k]()
+
+  function finish()
+    local last, at_end = acts.last, acts.at_end
+    for k = 1, #last do
+      last[k]()
+    end
+    for k = 1, #at_end do
+      at_end[k]()
+    end
+    write_changes()
+    M.stamp, broken = M.mark, false
   end
-  write_changes()
-  M.stamp, broken = M.mark, false
 end
 
 -- A Lua list as JSON: cjson writes an empty table as an object.

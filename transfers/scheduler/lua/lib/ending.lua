@@ -11,7 +11,7 @@ function end_job(job_id, state, why)
       local l = load_lease(id)
       if l._job == job_id then
         release(l, false)
-        call('SADD', node_key(i) .. ':dropped', id)
+        for_heartbeat(i, 'dropped', id)
         if l._src ~= '' then
           sources[l._src] = true
         end
@@ -19,7 +19,7 @@ function end_job(job_id, state, why)
     end
     unwant_job(i, job_id)
     if member(j, i) ~= 'done' then
-      call('RPUSH', node_key(i) .. ':orders', order)
+      for_heartbeat(i, 'orders', order)
     end
   end
   clear_line(j)

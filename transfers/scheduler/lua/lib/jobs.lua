@@ -66,9 +66,13 @@ local function shared(list)
 end
 
 -- A node's unfinished jobs, the jobs that it can serve, both most urgent first, and all in which it may hold shards.
-function jobs_of(i)
+-- limit: how many unfinished jobs, if not as many as are tried.
+function jobs_of(i, limit)
   local n = N[i]
   n._jobs = n._jobs or shared(call('ZRANGE', node_key(i) .. ':jobs', 0, JOBS_TRIED - 1))
+  if limit and #n._jobs == JOBS_TRIED then
+    return call('ZRANGE', node_key(i) .. ':jobs', 0, limit - 1)
+  end
   return n._jobs
 end
 

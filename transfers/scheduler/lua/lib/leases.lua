@@ -269,7 +269,7 @@ function fail_lease(id, kind, why, bytes, ms, tell, first)
     end
   end
   if tell then
-    call('SADD', node_key(l._dst) .. ':dropped', id)
+    for_heartbeat(l._dst, 'dropped', id)
   end
   return l
 end

@@ -69,6 +69,17 @@ function inbox_key(i) return node_key(i) .. ':in:' .. (N[i]._epoch or '') end
 
 function change_node(i, field, value) change(N[i], field, value, PLACES[field]) end
 
+-- Something for node i's next heartbeat: kind "orders", or "dropped", the id of a transfer that it is to drop. M.quiet: nodes for
+-- which nothing lies there.
+function for_heartbeat(i, kind, value)
+  if kind == 'orders' then
+    call('RPUSH', node_key(i) .. ':orders', value)
+  else
+    call('SADD', node_key(i) .. ':dropped', value)
+  end
+  M.quiet[i] = nil
+end
+
 -- True when node i, at this epoch, is the one that Redis knows as alive.
 function is_current(i, epoch)
   if not i then

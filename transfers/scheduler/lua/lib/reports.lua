@@ -39,7 +39,7 @@ local function settle_suspect(j, i, s, crc)
         set_member(j, other, 'ready')
         want_job(other, j)
       end
-      call('RPUSH', node_key(other) .. ':orders', cjson.encode({ op = 'drop', job = j.id, shards = { s } }))
+      for_heartbeat(other, 'orders', cjson.encode({ op = 'drop', job = j.id, shards = { s } }))
     end
   end
 end
@@ -131,7 +131,7 @@ local function reject(i, l, verdict, bytes, ms, why, first, out)
   end
   blame(l._src, i, bad)
   if bad then
-    call('RPUSH', node_key(l._src) .. ':orders', cjson.encode({ op = 'verify', job = l._job, shards = { l._shard } }))
+    for_heartbeat(l._src, 'orders', cjson.encode({ op = 'verify', job = l._job, shards = { l._shard } }))
   end
 end
 
