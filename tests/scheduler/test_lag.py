@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 import pytest
+import redis as redis_py
 
 from tests.scheduler.cell import JOB, Cell, crc_of
-from transfers.scheduler import scripts
+from tests.scheduler.test_used_again import broken
+from transfers.scheduler import Scheduler, scripts
 from transfers.scheduler.types import Assignment, Report
 
 PREFIX = "{fdist:main}:"
@@ -174,3 +177,51 @@ def test_a_job_that_is_gone_is_not_made_anew(fleet: Fleet) -> None:
     die(fleet.cell)
     fleet.cell.beat(*NODES)
     assert fleet.cell.client.keys(f"{PREFIX}j:{JOB}:rarity") == []
+
+
+@pytest.mark.parametrize("functions", [True, False])
+@pytest.mark.parametrize("cells_between", [0, 9])
+def test_a_copy_of_a_call_that_broke_off_is_counted(cell: Cell, functions: bool, cells_between: int) -> None:
+    """The shard is held from then on, so that who reports it again is not counted."""
+    cell.scheduler._scripts = scripts.Scripts(cell.client, PREFIX, functions=functions)
+    cell.nodes("a", "b", up=2, down=2)
+    cell.job(["a", "b"], shards=2)
+    cell.holds("a", 0, 1)
+    cell.holds("b")
+    [lease] = cell.next("b").assignments
+    with broken(cell.client, f"{PREFIX}events"), pytest.raises(redis_py.ResponseError, match="WRONGTYPE"):
+        cell.end("b", lease)
+    for k in range(cells_between):  # more than the server's Lua remembers
+        other = Scheduler(cell.client, f"other-{k}", clock=lambda: cell.now, random=random.Random(k))
+        other.set_draining("nobody", True)
+    cell.end("b", lease)
+    assert cell.scheduler.rarity(JOB)[lease.shard] == 2
+    cell.scheduler.leave("a")
+    assert cell.scheduler.rarity(JOB) == [1 if shard == lease.shard else 0 for shard in range(2)]
+    assert cell.client.zscore(f"{PREFIX}j:{JOB}:fresh", lease.shard) is None
+
+
+@pytest.mark.parametrize("fractions", [False, True])
+def test_suspects_are_read_again_after_a_lost_memory(cell: Cell, fractions: bool) -> None:
+    """What is held and has to come from the bucket all the same. fractions: an earlier version kept them in Redis."""
+    cell.nodes("a", "b", "c", up=4, down=4, gcs=0)
+    cell.job(["a", "b", "c"], shards=SHARDS, gcs_slots=0)
+    cell.holds("a", *range(SHARDS))
+    cell.holds("b", *range(SHARDS // 2))
+    cell.holds("c")
+    suspects = list(range(8))
+    cell.scheduler.dispute(JOB, "a", cell.epochs["a"], 0, suspects, [crc_of(s) for s in suspects])
+    fresh, rarity = f"{PREFIX}j:{JOB}:fresh", f"{PREFIX}j:{JOB}:rarity"
+    before = cell.client.zrange(fresh, 0, -1)
+    assert len(before) == len(suspects)
+    under_way = [(name, each) for name in ("b", "c") for each in cell.next(name, want=4).assignments]
+    while not cell.client.sismember(f"{PREFIX}behind", JOB):
+        name, over = under_way.pop(0)
+        under_way += [(name, each) for each in cell.end(name, over, want=1).assignments]
+    if fractions:
+        for shard, score in cell.client.zrange(rarity, 0, -1, withscores=True):
+            cell.client.zadd(rarity, {shard: score + 0.4375})
+    die(cell)
+    cell.beat("a")
+    assert cell.client.zrange(fresh, 0, -1) == before
+    assert all(score % 1 == 0 for _, score in cell.client.zrange(rarity, 0, -1, withscores=True))

@@ -2,7 +2,7 @@
 --
 -- ARGV  now, seed, node, epoch, beat as JSON {progress: {lease: bytes}, disk_free, rate_up, rate_down, rate_gcs}
 -- Reply JSON {known, jobs, cancelled, orders, draining, parked, currents: the revision of the hash of that name}
--- Cost  O(leases of the node)
+-- Cost  O(leases of the node), but for the first call after a server died (lib/lag.lua)
 --
 -- Promises: a lease is renewed only when its bytes grew, so that a stalled transfer expires. One that is far behind is
 -- cancelled when its shard comes sooner in another way (lib/rescue.lua).

@@ -4,7 +4,8 @@
 --       "cancelled", or "ending": it will be over in a moment), crc32c or '', bytes, ms, why, ms until its first byte or ''
 -- Reply a list: JSON {parked, unsettled, rejected, stale, finished}, and the assignments, each as JSON; "stale" for an unknown
 --       node or epoch
--- Cost  O(reports + want) matches, each bounded by the constants of lib/match.lua; never O(nodes) or O(shards)
+-- Cost  O(reports + want) matches, each bounded by the constants of lib/match.lua; never O(nodes) or O(shards), but for the
+--       first call after a server died (lib/lag.lua)
 --
 -- Promises: the slots of a reported lease are freed here, exactly once. A repeated request id changes nothing and gives the
 -- first reply, without the assignments that are over by now. A node that got less than it wanted is parked: later matches go

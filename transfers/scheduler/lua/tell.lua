@@ -2,7 +2,7 @@
 --
 -- ARGV  now, seed
 -- Reply 1
--- Cost  O(jobs that moved something in the last calls)
+-- Cost  O(jobs, nodes and shards that the last calls left something of)
 
 coordinator_only() -- every call but `next` and `heartbeat` writes what was left when it ends
 return 1

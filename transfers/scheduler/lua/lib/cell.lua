@@ -4,8 +4,9 @@
 -- ARGV[1] now, in ms: a script never reads a clock
 -- ARGV[2] random seed: Redis's own generator starts from the same seed in every call
 --
--- Everything is in Redis. What a call has read is remembered in the server's Lua for the next one, since reading it again
--- would take half of a call's time. That is safe because each call leaves a mark of its own in Redis:
+-- Everything is in Redis, or follows from what is there (lib/lag.lua). What a call has read is remembered in the server's Lua for
+-- the next one, since reading it again would take half of a call's time. That is safe because each call leaves a mark of its
+-- own in Redis:
 --
 -- stamp  integer: what all calls' random seeds add up to, the last call's mark. What is remembered counts only if it is of
 --        that very call. So it is dropped when Redis lost or got other data, when another master or another version of
@@ -133,9 +134,20 @@ do
     local CELLS_REMEMBERED = 8
     local memory, cells = {}, 0 -- prefix -> M; how many
 
+    -- Jobs of which a memory has copies to write (lib/holdings.lua).
+    local function jobs_behind(of)
+      local missed = of.missed or {}
+      for _, j in ipairs(of.late or {}) do
+        if j.late_count > 0 then
+          missed[j.id] = true
+        end
+      end
+      return missed
+    end
+
     -- What a memory has still to write (lib/tally.lua, lib/log.lua), and nothing else of it.
     local function unwritten(of)
-      local rest = { jobs = {}, tallied = {}, mark = of.mark, whole = of.whole or of.stamp }
+      local rest = { jobs = {}, tallied = {}, mark = of.mark, whole = of.whole or of.stamp, missed = jobs_behind(of) }
       for id, j in pairs(of.jobs) do
         if j.tally or #j.lines > 0 then
           local kept = { key = j.key, state = j.state, lines = j.lines, tally = j.tally }
@@ -143,7 +155,7 @@ do
           rest.tallied[#rest.tallied + 1] = j.tally and kept
         end
       end
-      return next(rest.jobs) and rest or nil
+      return (next(rest.jobs) or next(rest.missed)) and rest or nil
     end
 
     -- Start anew. What an earlier memory has still to write is written if Redis went on from there (its last mark, `stamp`, is
@@ -162,7 +174,7 @@ do
       end
       M = { nodes = setmetatable({}, lazily), jobs = {}, indexes = {}, lists = {}, tallied = {},
         unlisted = {}, unlisted_count = 0, late = {}, behind = {}, lag = 0, quiet = {}, serves = names_of('', 's') }
-      memory[P] = M
+      memory[P], M.missed = M, earlier and jobs_behind(earlier) or {}
       if earlier and earlier.mark and (stamp == 0 or stamp >= earlier.mark) then
         earlier.whole = earlier.whole or earlier.stamp -- its last call came to its end
         for _, act in ipairs(acts.at_forget) do

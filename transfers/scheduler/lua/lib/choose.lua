@@ -8,44 +8,52 @@ local RAREST, RAREST_LAST = 16, '15' -- shards of the job looked at from the rar
 local SAMPLE = 4        -- when none of those will do: so many are compared
 local FEW = 3           -- copies, those under way among them, up to which another shard is looked for instead
 local NEAR, ONE = 1.2, 1 -- a shard with so many times the copies of the next rarest, and one more, is rare enough
-local REFRESHED_EVERY = 16 -- calls after which the rarest are read again; a new shard's first copy has them read at once
+local ABROAD = 8        -- shards looked for in other zones, when none of the rarest is to be had there
+local REFRESHED_EVERY = 32 -- calls after which the rarest are read again; a new shard's first copy has them read at once
 
 local byte_of = ('').byte -- while a library is loaded there is no `string` by name
 
--- The job's rarest shards, rarest first, in lists side by side: shards, value in its byte of a bitmap (bits.lua) and twice that.
--- Those of one byte are looked at together, since shards that came in one after the other, as the rarest mostly did, share a few
--- bytes, and of most of these nothing is to be had. So for each byte that there is: places; first, the place in those lists
--- of its rarest shard, from which `following` leads to the others; enough, copies with which one of a byte before it is rare
--- enough. Used again when they are read anew.
+-- The job's rarest shards, rarest first. Those that share a byte of a bitmap are looked at together, since shards that came in
+-- one after the other, as the rarest mostly did, share a few bytes, and most of these are zero. So there are lists by rank
+--   shards, values, twice  the shard; its value in its byte (bits.lua), and twice that
+--   following              the rank of the next shard with the same byte
+-- and lists by byte, in the order of the rarest shard of each
+--   places, first          where in a bitmap it is; the rank of that shard
+--   enough                 copies with which a shard of an earlier byte is rare enough
+-- Used again when they are read anew; readings: how often that was.
 function rarest_of(j)
   local list = j.rarest
   if list and j.rarest_from + REFRESHED_EVERY > calls then
     return list
   end
-  list = list or { shards = {}, values = {}, twice = {}, following = {}, places = {}, first = {}, enough = {}, last_of = {} }
+  list = list or { shards = {}, values = {}, twice = {}, following = {}, places = {}, first = {}, enough = {}, last = {},
+    readings = 0 }
   write_copies(j)
   local found = call('ZRANGE', j.rarity, '0', RAREST_LAST, 'WITHSCORES')
   local shards, values, twice, following, all, coming = list.shards, list.values, list.twice, list.following, j.copies, j.coming
-  local places, last_of, bytes, since = list.places, list.last_of, 0, calls * RAREST -- last_of: since, and which was the last
-  for k = 1, RAREST do
-    local s = found[2 * k - 1]
+  local places, first, enough, bytes = list.places, list.first, list.enough, 0
+  local last, since = list.last, list.readings * RAREST -- last: by place, since + the highest rank with that byte in this reading
+  for rank = 1, RAREST do
+    local s = found[2 * rank - 1]
     s = s and s + 0
-    shards[k], following[k] = s, nil
+    shards[rank], following[rank] = s, nil
     if s then
-      local count, at, value = found[2 * k] + 0, (s - s % 8) / 8 + 1, BIT[s % 8]
-      all[s], values[k], twice[k] = count - count % 1 + tie_of(s), value, 2 * value -- an earlier version kept fractions in Redis
-      local before = last_of[at]
+      local count, at, value = found[2 * rank] + 0, (s - s % 8) / 8 + 1, BIT[s % 8]
+      count = count - count % 1 -- an earlier version kept fractions in Redis
+      all[s], values[rank], twice[rank] = count + tie_of(s), value, 2 * value
+      local before = last[at]
       if before and before > since then
-        following[before - since] = k
+        following[before - since] = rank
       else
         bytes = bytes + 1
-        places[bytes], list.first[bytes] = at, k
-        list.enough[bytes] = count > FEW and (count + (coming[s] or 0)) * NEAR + ONE or count
+        places[bytes], first[bytes] = at, rank
+        enough[bytes] = count > FEW and (count + (coming[s] or 0)) * NEAR + ONE or count
       end
-      last_of[at] = since + k
+      last[at] = since + rank
     end
   end
-  j.rarest, j.rarest_from, list.bytes = list, calls, bytes
+  list.bytes, list.readings = bytes, list.readings + 1
+  j.rarest, j.rarest_from = list, calls
   return list
 end
 
@@ -148,5 +156,5 @@ function shards_from_abroad(j, i)
       found[#found + 1] = s
     end
   end
-  return #found > 0 and found or some_bits(wanted, SAMPLE)
+  return #found > 0 and found or some_bits(wanted, ABROAD)
 end

@@ -4,7 +4,7 @@
 -- all          bitmap of every shard
 -- hold:<shard>             bitmap over nodes that can be asked for it
 -- got:<shard>              pipelines only: bitmap over nodes that hold it or receive it
--- rarity  zset shard -> live copies
+-- rarity  zset shard -> live copies; the last calls' may be missing (lib/lag.lua)
 -- fresh   zset shard -> order: shards with no live copy that nobody reads from the bucket
 -- digest  hash shard -> CRC-32C, of its first reader
 
@@ -181,13 +181,15 @@ acts.repair[#acts.repair + 1] = function(what)
     scores[told[k] + 0] = told[k + 1] + 0
   end
   for s = 0, j.shard_count - 1 do
-    local copies = call('BITCOUNT', j.hold[s])
-    if copies == 0 and scores[s] then
+    local copies, score = call('BITCOUNT', j.hold[s]), scores[s]
+    if copies > 0 and copies ~= score then
+      call('ZADD', j.rarity, copies, s)
+    end
+    if copies > 0 and not score and call('SISMEMBER', j.key .. ':suspects', s) == 0 then
+      unmake_fresh(j, s)
+    elseif copies == 0 and score then
       call('ZREM', j.rarity, s)
       fresh_if_lost(j, s)
-    elseif copies ~= (scores[s] or 0) then
-      call('ZADD', j.rarity, copies, s)
-      unmake_fresh(j, s)
     end
   end
 end
@@ -209,7 +211,7 @@ local function add_copy(j, i, s, text)
   call('SETBIT', j.hold[s], i, '1')
   if j.own_zone == 1 then brought_into_zone(j, i, s) end
   local copies = j.copies[s]
-  if copies and copies >= 1 then
+  if copies and copies >= 1 and keeps_memory then
     j.copies[s] = copies + 1
     count_late(j, s)
     return
@@ -217,7 +219,7 @@ local function add_copy(j, i, s, text)
   copies = call('ZINCRBY', j.rarity, '1', text) + 0
   if copies == 1 then
     unmake_fresh(j, s)
-    j.rarest = nil
+    j.rarest_from = -math.huge
   end
   j.copies[s] = copies - copies % 1 + tie_of(s)
 end
@@ -229,7 +231,7 @@ local function remove_copy(j, i, s)
     call('ZREM', j.rarity, s)
   end
   lost_to_zone(j, i, s)
-  j.copies[s], j.rarest = nil, nil
+  j.copies[s], j.rarest_from = nil, -math.huge
 end
 
 -- A barred node's copy of s is for itself alone: others have to get it elsewhere.

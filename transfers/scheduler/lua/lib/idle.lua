@@ -1,6 +1,6 @@
 -- idle: which nodes have a free upload slot and something of a job to give.
 --
--- up      bitmap: nodes that are alive, have a free upload slot and may serve
+-- up      bitmap: nodes that are alive, have a free upload slot and may serve; the last calls' may be missing (lib/lag.lua)
 -- slow    bitmap: nodes that are slow
 -- j:<job>:givers  bitmap: nodes that can be asked for something of the job
 --

@@ -2,19 +2,24 @@
 --
 -- behind  set: what was left that decides something: "up" (lib/idle.lua), jobs of which it is `rarity` (lib/holdings.lua). Who
 --         remembers nothing and finds it there makes that anew from what it follows from: a server died that had not written it
+--
+-- M.lag, M.lags: calls since all was written, and whether this one may leave something. M.warm: whether it may be of what
+-- decides: not before a memory has had LAG calls of these in a row, since to make it anew costs more than to write it
 
-local LAG = 64  -- calls after which it is written, if nothing else had it written
-local WARM = 64 -- calls from the start of a memory on in which nothing is left: to make it anew costs more than to write it
+local LAG = 64
 
 -- This call may leave something.
 function let_lag()
   M.lag = M.lag + 1
   M.lags = keeps_memory and M.lag < LAG
+  if M.lag == LAG then
+    M.warm = true
+  end
 end
 
 -- Whether what is called so may be left by this call.
 function may_leave(what)
-  if not M.lags or calls < M.warm then
+  if not (M.lags and M.warm) then
     return false
   end
   if not M.behind[what] then
@@ -34,6 +39,7 @@ function write_what_was_left()
     M.behind = {}
     call('DEL', P .. 'behind')
   end
+  M.missed = {}
 end
 
 acts.at_end[#acts.at_end + 1] = function()
@@ -42,11 +48,13 @@ acts.at_end[#acts.at_end + 1] = function()
   end
 end
 
--- A memory begins.
+-- A memory begins. M.missed: jobs of which a call that broke off counted copies, and did not come to say that they are behind.
 acts.at_start[#acts.at_start + 1] = function()
-  M.warm = calls + WARM
   for _, what in ipairs(call('SMEMBERS', P .. 'behind')) do
-    M.behind[what], M.lag = true, LAG -- so that this call leaves nothing
+    M.missed[what], M.behind[what] = true, true
+  end
+  for what in pairs(M.missed) do
+    M.lag = LAG -- so that this call leaves nothing
     for _, act in ipairs(acts.repair) do
       act(what)
     end
