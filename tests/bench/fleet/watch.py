@@ -15,6 +15,14 @@ PARTS = 20
 NEXT_TO_NOTHING = 0.02  # of what the nodes' links take in that time
 
 
+def rates_of(seen: list[tuple[float, int]]) -> list[float]:
+    """Bytes a second in each of PARTS parts of what was seen, (seconds, bytes in all); none if that was too short."""
+    if len(seen) <= PARTS:
+        return []
+    marks = [seen[round(part * (len(seen) - 1) / PARTS)] for part in range(PARTS + 1)]
+    return [(later[1] - now[1]) / (later[0] - now[0]) for now, later in pairwise(marks)]
+
+
 class Watch:
     """Runs from the start of a method to its end.
 
@@ -53,12 +61,12 @@ class Watch:
 
     def use(self) -> str:
         """What the nodes' links received of what they can take, in per cent, in each twentieth of the time."""
-        if len(self._seen) < PARTS:
+        rates = rates_of(self._seen)
+        if not rates:
             return ""
-        marks = [self._seen[round(part * (len(self._seen) - 1) / PARTS)] for part in range(PARTS + 1)]
-        spans = [(later[0] - now[0], later[1] - now[1]) for now, later in pairwise(marks)]
-        shares = " ".join(f"{100 * amount / (self._full * took):.0f}" for took, amount in spans)
-        return f"links' use {shares} %; received {(marks[-1][1] - self._base) / self._wire_bytes:.3f} of what is needed"
+        shares = " ".join(f"{100 * rate / self._full:.0f}" for rate in rates)
+        received = (self._seen[-1][1] - self._base) / self._wire_bytes
+        return f"links' use {shares} %; received {received:.3f} of what is needed"
 
     def _total(self) -> int:
         return sum(self._net.received(node) for node in self._nodes)
