@@ -80,6 +80,35 @@ def test_a_job_runs_with_the_rights_of_its_users(
     assert job != JOB
 
 
+def test_who_is_refused_does_not_make_the_scheduler_forget(
+    redis: redis_py.Redis, users: dict[str, redis_py.Redis]
+) -> None:
+    """Else any agent could slow it down, call by call."""
+    cell = Cell(users[COORDINATOR])
+    cell.nodes("a", "b", up=2, down=2)
+    cell.job(["a", "b"], shards=40)
+    cell.holds("a")
+    cell.holds("b")
+    agent = Scheduler(users[AGENT], clock=lambda: cell.now)
+    waiting = [("a", each) for each in cell.next("a").assignments]
+
+    def read() -> int:
+        return int(redis.info("commandstats")["cmdstat_hmget"]["calls"])
+
+    before = read()
+    for _ in range(20):
+        with pytest.raises(redis_py.ResponseError, match=r"No permissions|can't access"):
+            agent.reap()
+        name, over = waiting.pop()
+        waiting += [(name, each) for each in cell.end(name, over, want=1).assignments]
+    assert read() == before
+    for name, over in waiting:
+        cell.end(name, over)
+    cell.run("a", "b")
+    view = cell.scheduler.job(JOB)
+    assert view is not None and (view.state, view.shards_held) == ("complete", 80)
+
+
 def test_a_password_that_can_be_guessed_is_refused(tmp_path: Path) -> None:
     (tmp_path / "short").write_text("secret")
     with pytest.raises(CommandError, match="has 6 characters; give a password at least 20"):

@@ -111,7 +111,7 @@ do
   end
 end
 
-local begin, finish
+local begin, finish, coordinator_only
 do
   local PACED_EVERY = 512 -- calls
   local set_pace
@@ -240,6 +240,17 @@ do
     write_changes()
     M.stamp, broken = M.mark, false
   end
+
+  -- Ends the call, with Redis's own error, for whoever logged in as an agent: its user may not write this key. Operations that
+  -- are the coordinator's begin with it, before they write anything else, so that what is remembered stays good: to be refused
+  -- does not slow the others down.
+  function coordinator_only()
+    local answer = redis.pcall('SET', P .. 'coordinator', NOW)
+    if answer.err then
+      M.stamp, broken = M.mark, false
+      error(answer)
+    end
+  end
 end
 
 -- A Lua list as JSON: cjson writes an empty table as an object.
@@ -248,12 +259,6 @@ local function json_list(list)
     return '[]'
   end
   return cjson.encode(list)
-end
-
--- Ends the call, with Redis's own error, for whoever logged in as an agent: its user may not write this key. Operations that
--- are the coordinator's begin with it, before they write anything else.
-local function coordinator_only()
-  call('SET', P .. 'coordinator', NOW)
 end
 
 local function index_of(name)
