@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import redis
 
@@ -13,10 +14,23 @@ from transfers.scheduler.types import Assignment, Heartbeat, JobSpec, NextReply,
 
 KEY = "enrolment-key"
 JOB = "j1"
+PREFIX = "{fdist:main}:"
 
 
 def crc_of(shard: int) -> int:
     return 1000 + shard
+
+
+@contextmanager
+def broken(client: redis.Redis, key: str) -> Iterator[None]:
+    """Until the end a call that writes this key breaks off there: it is of another type."""
+    saved = client.dump(key)
+    client.delete(key)
+    client.set(key, "of another type")
+    yield
+    client.delete(key)
+    if saved:
+        client.restore(key, 0, saved)
 
 
 class Cell:

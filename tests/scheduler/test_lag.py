@@ -8,12 +8,11 @@ from collections.abc import Callable
 import pytest
 import redis as redis_py
 
-from tests.scheduler.cell import JOB, Cell, crc_of
-from tests.scheduler.test_used_again import broken
+from tests.scheduler.cell import JOB, PREFIX, Cell, broken, crc_of
+from tests.simulation.invariants import bits, count_columns
 from transfers.scheduler import Scheduler, scripts
 from transfers.scheduler.types import Assignment, Report
 
-PREFIX = "{fdist:main}:"
 NODES = ("a", "b", "c", "d")
 SHARDS = 200
 
@@ -59,14 +58,13 @@ class Fleet:
         told = [0] * SHARDS
         for shard, score in self.cell.client.zrange(f"{PREFIX}j:{JOB}:rarity", 0, -1, withscores=True):
             told[int(shard)] = int(score)
-        maps = [self.cell.client.get(f"{PREFIX}j:{JOB}:have:{i}") or b"" for i in range(len(NODES))]
-        return told, [sum(_bit(each, s) for each in maps) for s in range(SHARDS)]
+        return told, count_columns([bits(self.cell.scheduler.held(JOB, name)) for name in NODES], SHARDS)
 
     def places(self) -> tuple[list[bool], list[bool]]:
         """Of each node, whether it can serve, as Redis tells it now, and by its transfers."""
-        up = self.cell.client.get(f"{PREFIX}up") or b""
+        up = bits(self.cell.client.get(f"{PREFIX}up") or b"")
         serves = [self.cell.client.hget(f"{PREFIX}underway", f"{i}s") or b"" for i in range(len(NODES))]
-        return [_bit(up, i) for i in range(len(NODES))], [len(each.split()) < 2 for each in serves]
+        return [bool(up >> i & 1) for i in range(len(NODES))], [len(each.split()) < 2 for each in serves]
 
     def is_written(self) -> bool:
         return self.copies()[0] == self.copies()[1] and self.places()[0] == self.places()[1]
@@ -81,10 +79,6 @@ class Fleet:
         assert self.is_written()
         view = self.cell.scheduler.job(JOB)
         assert view is not None and view.bytes_gcs == view.size
-
-
-def _bit(bitmap: bytes, index: int) -> bool:
-    return index // 8 < len(bitmap) and bool(bitmap[index // 8] & (128 >> index % 8))
 
 
 @pytest.fixture

@@ -6,11 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.scheduler.cell import JOB, Cell
+from tests.scheduler.cell import JOB, PREFIX, Cell
 from transfers.scheduler import scripts
 from transfers.scheduler.types import Heartbeat, HeartbeatReply
-
-PREFIX = "{fdist:main}:"
 
 
 def beat(cell: Cell, name: str = "a") -> HeartbeatReply:

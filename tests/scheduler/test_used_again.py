@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
 import redis as redis_py
 
-from tests.scheduler.cell import JOB, KEY, Cell, crc_of
+from tests.scheduler.cell import JOB, KEY, PREFIX, Cell, broken, crc_of
 from tests.simulation.model import NodeSpec
 from tests.simulation.small_fleet import SmallFleet
 from transfers.dataplane.tickets import check_ticket
 from transfers.scheduler import Scheduler, scripts
 from transfers.scheduler.decisions import Granted
 from transfers.scheduler.types import Heartbeat, NodeInfo, Report
-
-PREFIX = "{fdist:main}:"
 
 
 def start(cell: Cell, name: str, address: str, key: str = "secret") -> None:
@@ -164,18 +161,6 @@ def test_what_one_call_notes_is_not_in_the_next_ones_reply(cell: Cell) -> None:
 
 
 # --- calls that break off
-
-
-@contextmanager
-def broken(client: redis_py.Redis, key: str) -> Iterator[None]:
-    """Until the end a call that writes this key breaks off there: it is of another type."""
-    saved = client.dump(key)
-    client.delete(key)
-    client.set(key, "of another type")
-    yield
-    client.delete(key)
-    if saved:
-        client.restore(key, 0, saved)
 
 
 def give(cell: Cell) -> None:

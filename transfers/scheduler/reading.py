@@ -280,7 +280,7 @@ class Reading(Base):
         return command("GET", self._keys.job(job, f":into:{zone}"), NEVER_DECODE=True) or b""
 
     def rarity(self, job: str) -> list[int]:
-        """Live copies of each shard."""
+        """Live copies of each shard. For the coordinator, as `job` is."""
         self._run("tell")
         count = self._client.hget(self._keys.job(job), "shard_count")
         copies = [0] * int(text(count or 0))
