@@ -39,8 +39,7 @@ function rarest_of(j)
     shards[rank], following[rank] = s, nil
     if s then
       local count, at, value = found[2 * rank] + 0, (s - s % 8) / 8 + 1, BIT[s % 8]
-      count = count - count % 1 -- an earlier version kept fractions in Redis
-      all[s], values[rank], twice[rank] = count + tie_of(s), value, 2 * value
+      all[s], values[rank], twice[rank] = with_tie(s, count), value, 2 * value
       local before = last[at]
       if before and before > since then
         following[before - since] = rank
@@ -61,8 +60,7 @@ end
 local function copies_of(j, s)
   local copies = j.copies[s]
   if not copies then
-    copies = tonumber(call('ZSCORE', j.rarity, s) or 0)
-    copies = copies - copies % 1 + tie_of(s)
+    copies = with_tie(s, tonumber(call('ZSCORE', j.rarity, s) or 0))
     j.copies[s] = copies
   end
   return copies

@@ -11,7 +11,8 @@
 -- What breaks ties between shards of as many copies: a fraction of its own for each, that of its multiple of the golden ratio, which
 -- is far from its neighbours' (Knuth, The Art of Computer Programming 3, 6.4). It is added where copies are remembered, and not in
 -- Redis, where whole numbers are kept, read and written in a third of the time.
-function tie_of(s) return s * 0.6180339887498949 % 1 end
+-- So a shard of which Redis tells so many copies is remembered as this. (An earlier version kept fractions of its own there.)
+function with_tie(s, copies) return copies - copies % 1 + s * 0.6180339887498949 % 1 end
 
 -- What is known of one node and one job, for the matches of one call: what it receives or was given since, shard -> the
 -- number of the reading (of earlier readings something may be left there); and what it holds, once that was read.
@@ -221,7 +222,7 @@ local function add_copy(j, i, s, text)
     unmake_fresh(j, s)
     j.rarest_from = -math.huge
   end
-  j.copies[s] = copies - copies % 1 + tie_of(s)
+  j.copies[s] = with_tie(s, copies)
 end
 
 -- One live copy less, if it counted.
