@@ -42,6 +42,25 @@ def test_the_rarest_shard_goes_first(cell: Cell) -> None:
     assert lease.shard == 1
 
 
+def test_what_came_to_a_source_last_goes_next_when_it_has_none_of_the_rarest(cell: Cell) -> None:
+    """It is still spreading. The rarest sixteen, which only others hold, come before all else."""
+    rare, common = range(16), range(16, 60)
+    cell.nodes("rare", up=0)
+    cell.nodes("common", up=0)
+    cell.nodes("a", up=4)
+    cell.nodes("b", down=8, gcs=0)
+    cell.job(["rare", "common", "a", "b"], shards=60, gcs_slots=0)
+    cell.holds("rare", *rare)
+    cell.holds("common", *common)
+    cell.holds("a", *common[:-2])
+    for shard in common[-2:]:
+        cell.holds("a", shard)
+    cell.holds("b")
+    assert [lease.shard for lease in cell.next("b", want=2).assignments] == [59, 58]
+    cell.holds("a", 3)
+    assert [lease.shard for lease in cell.next("b", want=1).assignments] == [3]
+
+
 def test_the_bucket_is_read_by_no_more_than_its_slots(cell: Cell) -> None:
     names = [f"n{i}" for i in range(5)]
     cell.nodes(*names)

@@ -106,6 +106,14 @@ end
 -- Every set bit of a bitmap.
 local function all_bits(text) return first_bits(text, #text * 8) end
 
+-- Bits of any of the bitmaps with these keys, as a string.
+local function any_of(keys)
+  if #keys == 0 or call('BITOP', 'OR', TMP, unpack(keys)) == 0 then
+    return ''
+  end
+  return call('GET', TMP) or ''
+end
+
 -- Bits of A and B, and of C if there is one, as a string ('' when none).
 local function both(a, b, c)
   if (c and call('BITOP', 'AND', TMP, a, b, c) or call('BITOP', 'AND', TMP, a, b)) == 0 then

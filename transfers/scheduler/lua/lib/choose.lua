@@ -20,6 +20,8 @@ local byte_of = ('').byte -- while a library is loaded there is no `string` by n
 -- and lists by byte, in the order of the rarest shard of each
 --   places, first          where in a bitmap it is; the rank of that shard
 --   enough                 copies with which a shard of an earlier byte is rare enough
+-- and a bitmap
+--   holders                nodes that held one of them
 -- Used again when they are read anew; readings: how often that was.
 function rarest_of(j)
   local list = j.rarest
@@ -29,7 +31,7 @@ function rarest_of(j)
   list = list or { shards = {}, values = {}, twice = {}, following = {}, places = {}, first = {}, enough = {}, last = {},
     readings = 0 }
   write_copies(j)
-  local found = call('ZRANGE', j.rarity, '0', RAREST_LAST, 'WITHSCORES')
+  local found, keys = call('ZRANGE', j.rarity, '0', RAREST_LAST, 'WITHSCORES'), {}
   local shards, values, twice, following, all, coming = list.shards, list.values, list.twice, list.following, j.copies, j.coming
   local places, first, enough, bytes = list.places, list.first, list.enough, 0
   local last, since = list.last, list.readings * RAREST -- last: by place, since + the highest rank with that byte in this reading
@@ -39,7 +41,7 @@ function rarest_of(j)
     shards[rank], following[rank] = s, nil
     if s then
       local count, at, value = found[2 * rank] + 0, (s - s % 8) / 8 + 1, BIT[s % 8]
-      all[s], values[rank], twice[rank] = with_tie(s, count), value, 2 * value
+      all[s], values[rank], twice[rank], keys[rank] = with_tie(s, count), value, 2 * value, j.hold[s]
       local before = last[at]
       if before and before > since then
         following[before - since] = rank
@@ -51,7 +53,7 @@ function rarest_of(j)
       last[at] = since + rank
     end
   end
-  list.bytes, list.readings = bytes, list.readings + 1
+  list.bytes, list.readings, list.holders = bytes, list.readings + 1, any_of(keys)
   j.rarest, j.rarest_from = list, calls
   return list
 end
@@ -112,6 +114,30 @@ local function rare_shard(j, have, got, coming_to, reading)
   return best, fewest
 end
 
+-- The shard that came to src last of those that i needs, of the last four, and its copies, those under way counted. What came last
+-- is still spreading, so it has fewer copies than most: in a large swarm most searches end here, and to look on is dear.
+local function recent_shard(j, src, i)
+  local recent = j.recent[src]
+  if not recent then
+    return nil
+  end
+  local have, coming_to, reading = got_by(j, i)
+  local known, coming = j.copies, j.coming
+  for k = 1, #recent do
+    local s = recent[k]
+    if not s then
+      break
+    end
+    if coming_to[s] ~= reading then
+      local value = BIT[s % 8]
+      if (byte_of(have, (s - s % 8) / 8 + 1) or 0) % (2 * value) < value then
+        return s, (known[s] or copies_of(j, s)) + (coming[s] or 0)
+      end
+    end
+  end
+  return nil, nil
+end
+
 local sample = {} -- filled anew for each pair: only its first `count` are of now
 
 -- A shard that src has and i needs, or nil; across zones only what i's zone does not get otherwise.
@@ -120,17 +146,17 @@ function common_shard(j, src, i)
   local among = j.own_zone == 1 and crosses(j, src, i) and shards_to_cross(j, src, i) or nil
   local best, fewest
   if j.policy == 'rarest-first' or j.policy == 'peers-first' then
-    if j.rarest_failed then -- the last time, so all is likely to be asked for now; what is chosen is the same either way
-      among = among or without(j.have[src], j.have[i])
-    end
     if among then
       best, fewest = rare_shard(j, among, '', coming_by(j, i))
     else
-      best, fewest = rare_shard(j, call('GET', j.have[src]) or '', got_by(j, i))
+      if has_bit(rarest_of(j).holders, src + 0) then
+        best, fewest = rare_shard(j, call('GET', j.have[src]) or '', got_by(j, i))
+      end
+      if not best then -- what it got since then is looked at here
+        best, fewest = recent_shard(j, src, i)
+      end
     end
-    local found = best and (fewest >= FEW or not j.coming[best])
-    j.rarest_failed = not found
-    if found then
+    if best and (fewest >= FEW or not j.coming[best]) then
       return best
     end
   end

@@ -4,6 +4,7 @@ function end_job(job_id, state, why)
   local j = load_job(job_id)
   change_job(j, 'state', state)
   change_job(j, 'reason', why)
+  j.recent = {}
   local sources = {}
   local order = cjson.encode({ op = 'cancel', job = job_id })
   for _, i in ipairs(call('HKEYS', j.key .. ':members')) do

@@ -7,6 +7,8 @@
 -- rarity  zset shard -> live copies; the last calls' may be missing (lib/lag.lua)
 -- fresh   zset shard -> order: shards with no live copy that nobody reads from the bucket
 -- digest  hash shard -> CRC-32C, of its first reader
+--
+-- j.recent: node -> the four shards that came to it last, newest first. It is remembered and not in Redis, so it is not always known.
 
 -- What breaks ties between shards of as many copies: a fraction of its own for each, that of its multiple of the golden ratio, which
 -- is far from its neighbours' (Knuth, The Art of Computer Programming 3, 6.4). It is added where copies are remembered, and not in
@@ -164,7 +166,7 @@ acts.at_end[#acts.at_end + 1] = function()
   local jobs = M.late
   for k = 1, #jobs do
     local j = jobs[k]
-    if j.late_count > 0 and not may_leave(j.id) then
+    if j.late_count > 0 and not (M.lags and M.behind[j.id] or may_leave(j.id)) then
       write_copies(j)
     end
   end
@@ -247,6 +249,12 @@ function hold(j, i, s, text)
     return false
   end
   asked_job = nil
+  local recent = j.recent[i]
+  if recent then
+    recent[1], recent[2], recent[3], recent[4] = s, recent[1], recent[2], recent[3]
+  elseif keeps_memory then
+    j.recent[i] = { s, false, false, false }
+  end
   local counted = j.tally or tally_of(j)
   counted.held = counted.held + 1
   local counts = j.counts
@@ -270,7 +278,7 @@ end
 
 -- The node's copy of s counts no longer: it needs it again.
 function unhold(j, i, s)
-  asked_job = nil
+  asked_job, j.recent[i] = nil, nil
   if call('SETBIT', j.have[i], s, 0) == 1 then
     local counted = j.tally or tally_of(j)
     counted.held = counted.held - 1

@@ -31,7 +31,7 @@ function load_job(job_id)
   j = {
     id = job_id, key = key, have = names_of(key .. ':have:', ''), hold = names_of(key .. ':hold:', ''), got = key .. ':got:',
     rarity = key .. ':rarity',
-    state = v[1], topology = v[2], policy = v[3], order = v[4], members = {}, counts = {}, digests = {}, copies = {}, coming = {},
+    state = v[1], topology = v[2], policy = v[3], order = v[4], members = {}, counts = {}, recent = {}, digests = {}, copies = {}, coming = {},
     lines = {}, waits = {}, late = {}, late_count = 0,
   }
   for k, field in ipairs(NUMBERS) do
@@ -178,6 +178,7 @@ function settle_job(j)
   end
   change_job(j, 'state', final)
   change_job(j, 'reason', reason)
+  j.recent = {}
   event('job_state', 'job', j.id, 'state', final, 'why', reason)
   write_log(j)
 end
