@@ -27,10 +27,12 @@ def broken(client: redis.Redis, key: str) -> Iterator[None]:
     saved = client.dump(key)
     client.delete(key)
     client.set(key, "of another type")
-    yield
-    client.delete(key)
-    if saved:
-        client.restore(key, 0, saved)
+    try:
+        yield
+    finally:
+        client.delete(key)
+        if saved:
+            client.restore(key, 0, saved)
 
 
 class Cell:

@@ -63,11 +63,23 @@ class Fleet:
     def places(self) -> tuple[list[bool], list[bool]]:
         """Of each node, whether it can serve, as Redis tells it now, and by its transfers."""
         up = bits(self.cell.client.get(f"{PREFIX}up") or b"")
-        serves = [self.cell.client.hget(f"{PREFIX}underway", f"{i}s") or b"" for i in range(len(NODES))]
-        return [bool(up >> i & 1) for i in range(len(NODES))], [len(each.split()) < 2 for each in serves]
+        return [bool(up >> i & 1) for i in range(len(NODES))], [len(each) < 2 for each in self.serves()[1]]
+
+    def serves(self) -> tuple[list[list[str]], list[list[str]]]:
+        """Of each node, the leases of what is read from it, as Redis tells them now, and by the transfers of all."""
+        told = [self.cell.client.hget(f"{PREFIX}underway", f"{i}s") or b"" for i in range(len(NODES))]
+        leases = self.cell.scheduler.leases()
+        return [sorted(each.decode().split()) for each in told], [
+            sorted(each.lease for each in leases if each.source == name and not each.ending) for name in NODES
+        ]
+
+    def told(self) -> list[tuple[str, str, int]]:
+        """What came where, and when, as the record is told it."""
+        events = self.cell.scheduler.events("0", count=10_000)
+        return [(each.fields["node"], each.fields["shard"], each.at) for each in events if each.kind == "done"]
 
     def is_written(self) -> bool:
-        return self.copies()[0] == self.copies()[1] and self.places()[0] == self.places()[1]
+        return all(told == so for told, so in (self.copies(), self.places(), self.serves()))
 
     def finish(self) -> None:
         """To the job's end."""
@@ -219,3 +231,115 @@ def test_suspects_are_read_again_after_a_lost_memory(cell: Cell, fractions: bool
     cell.beat("a")
     assert cell.client.zrange(fresh, 0, -1) == before
     assert all(score % 1 == 0 for _, score in cell.client.zrange(rarity, 0, -1, withscores=True))
+
+
+def test_shards_are_told_some_at_once_and_none_twice(fleet: Fleet) -> None:
+    """Each with the time when it came, and before whatever happened later."""
+    fleet.leave_something()
+    came: list[tuple[str, str, int]] = []
+    begins = fleet.cell.client.xlen(f"{PREFIX}events")
+    for _ in range(40):
+        fleet.cell.now += 10
+        name, over = fleet.under_way.pop(0)
+        fleet.call(name, Report(over.lease, "ok", crc_of(over.shard), bytes=10, ms=5))
+        came.append((name, str(over.shard), fleet.cell.now))
+    fleet.cell.scheduler.leave("d")
+    assert fleet.told()[-40:] == came
+    assert fleet.cell.scheduler.events("0", count=10_000)[-1].kind == "node_left"
+    assert fleet.cell.client.xlen(f"{PREFIX}events") - begins < 20
+
+
+@pytest.mark.parametrize("lose", [break_off, other_version])
+def test_shards_that_were_not_told_yet_are_told_by_a_memory_that_begins(
+    fleet: Fleet, lose: Callable[[Cell], None]
+) -> None:
+    fleet.leave_something()
+    lose(fleet.cell)
+    fleet.cell.beat("a")
+    fleet.finish()
+    told = [(name, shard) for name, shard, _ in fleet.told()]
+    assert len(told) == len(set(told)) == len(NODES) * SHARDS
+
+
+def test_the_tick_knows_of_every_heartbeat(fleet: Fleet) -> None:
+    """Those that are not written yet are, before it looks for who fell silent."""
+    fleet.leave_something()
+    fleet.cell.now += 300
+    seen = fleet.cell.client.zrange(f"{PREFIX}seen", 0, -1, withscores=True)
+    fleet.cell.beat(*NODES)
+    assert fleet.cell.client.zrange(f"{PREFIX}seen", 0, -1, withscores=True) == seen
+    fleet.cell.now += 100
+    fleet.cell.scheduler._dead_after = 200
+    assert fleet.cell.scheduler.reap().died == ()
+
+
+def test_heartbeats_are_written_within_a_second(fleet: Fleet) -> None:
+    fleet.leave_something()
+    fleet.cell.now += 300
+    fleet.cell.beat("a", "b", "c")
+    fleet.cell.now += 1000
+    fleet.cell.beat("d")
+    scores = [score for _, score in fleet.cell.client.zrange(f"{PREFIX}seen", 0, -1, withscores=True)]
+    assert sorted(scores) == [fleet.cell.now - 1000] * 3 + [fleet.cell.now]
+
+
+def test_who_left_is_not_seen_again(fleet: Fleet) -> None:
+    fleet.leave_something()
+    fleet.cell.beat("d")
+    fleet.cell.scheduler.leave("d")
+    fleet.cell.beat("a")
+    fleet.cell.scheduler.reap()
+    assert fleet.cell.client.zcard(f"{PREFIX}seen") == len(NODES) - 1
+
+
+def test_heartbeats_of_two_versions_in_turn_are_seen(fleet: Fleet) -> None:
+    for _ in range(200):
+        fleet.step()
+    kept = fleet.cell.scheduler._scripts
+    for _ in range(20):
+        fleet.cell.now += 40
+        fleet.cell.beat("a", "b")
+        fleet.cell.scheduler._scripts = scripts.Scripts(fleet.cell.client, PREFIX, functions=False)
+        fleet.cell.beat("c", "d")
+        fleet.cell.scheduler._scripts = kept
+    fleet.cell.scheduler._dead_after = 100
+    assert fleet.cell.scheduler.reap().died == ()
+
+
+def test_a_heartbeat_that_was_left_does_not_undo_the_one_after(fleet: Fleet) -> None:
+    fleet.leave_something()
+    fleet.cell.beat("a")
+    fleet.cell.now += 5000
+    fleet.cell.beat("a")
+    index = fleet.cell.client.hget(f"{PREFIX}nodes", "a")
+    assert fleet.cell.client.zscore(f"{PREFIX}seen", index) == fleet.cell.now
+
+
+def test_what_another_version_took_for_written_is_made_anew(fleet: Fleet) -> None:
+    """One that knows of `behind`, but not of all that it stands for now."""
+    fleet.leave_something()
+    fleet.cell.client.incr(f"{PREFIX}stamp")
+    fleet.cell.client.delete(f"{PREFIX}behind")
+    assert not fleet.is_written()
+    fleet.cell.beat("a")
+    assert fleet.is_written()
+    fleet.finish()
+
+
+def test_sources_of_a_call_that_broke_off_are_right_again(fleet: Fleet) -> None:
+    """In the middle of what it writes at its end: the transfers were written, and who serves them was not."""
+    fleet.leave_something()
+    for _ in range(300):
+        fleet.step()
+        fleet.cell.scheduler.rarity(JOB)  # so that nothing is said to be behind
+        name, over = next(each for each in fleet.under_way if each[1].source)
+        try:
+            with broken(fleet.cell.client, f"{PREFIX}j:{JOB}:log"):
+                fleet.cell.next(name, Report(over.lease, "ok", crc_of(over.shard), bytes=10, ms=5), want=0)
+        except redis_py.ResponseError:
+            break
+        fleet.under_way.remove((name, over))
+    else:
+        raise AssertionError("300 calls wrote nothing to the log")
+    fleet.cell.beat("a")
+    assert fleet.serves()[0] == fleet.serves()[1] and fleet.places()[0] == fleet.places()[1]

@@ -101,7 +101,8 @@ def _queues(links: Links) -> Iterator[Metric]:
     yield _gauge("fdist_nodes_waiting", "Nodes of open jobs that wait for a source.", waiting)
     yield _gauge("fdist_shards_fresh", "Shards of open jobs that only the bucket can give.", missing)
     behind = links.scheduler.events(recorder.position(links.cell), count=MOST_COUNTED_BEHIND)
-    yield _gauge("fdist_recorder_events_behind", "Events not in the record yet, counted up to 10,000.", len(behind))
+    known = min(len(behind), MOST_COUNTED_BEHIND)
+    yield _gauge("fdist_recorder_events_behind", "Events not in the record yet, counted up to 10,000.", known)
     lag = 0.0
     if behind:
         seconds, micros = links.redis.time()

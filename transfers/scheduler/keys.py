@@ -9,8 +9,8 @@ Prefix `{fdist:<cell>}:`, whose hash tag keeps a cell in one slot. <i> is a node
 | coordinator | string | when it last changed something; agents may not write it, and so cannot act as the coordinator |
 | nodes, names | hash | node name -> index, and back |
 | n:<i> | hash | a node: address, padded ticket key, epoch, state, slots, slowness (lua/lib/nodes.lua) |
-| underway | hash | <i>, <i>s -> transfers to a node, a line each, and what its last request was told; leases of what |
-| | | others read from it (lua/lib/underway.lua) |
+| underway | hash | <i> -> transfers to a node, a line each, and what its last request was told |
+| | | (lua/lib/underway.lua); <i>s -> leases of what others read from it, told late (lua/lib/idle.lua) |
 | n:<i>:in:<epoch> | list | assignments that were matched for it while it was parked |
 | n:<i>:orders | list | orders for its next heartbeat, as JSON |
 | n:<i>:dropped | set | leases that it must drop |
@@ -18,7 +18,7 @@ Prefix `{fdist:<cell>}:`, whose hash tag keeps a cell in one slot. <i> is a node
 | n:<i>:jobs | zset | open jobs that it still needs, most urgent first |
 | n:<i>:serving | zset | open jobs that it may give shards of |
 | n:<i>:all | set | every job in which it may hold shards |
-| seen | zset | node index -> time of its last heartbeat |
+| seen | zset | node index -> time of its last heartbeat, told late (lua/lib/nodes.lua) |
 | due | zset | node index -> when the first of its transfers may have expired |
 | shunned | zset | sources that are left alone -> until when |
 | behind | set | what is to be written by a later call and is made anew if that call never came: "up", jobs of which |
@@ -46,7 +46,7 @@ Prefix `{fdist:<cell>}:`, whose hash tag keeps a cell in one slot. <i> is a node
 | j:<job>:errors | hash | node index -> why the job failed there |
 | j:<job>:avoid | hash | "source>receiver" -> until when the pair is not matched |
 | j:<job>:log | list | the newest decisions, each with its reasons (lua/lib/log.lua) |
-| events | stream | what happened, for the record |
+| events | stream | what happened, for the record (lua/lib/events.lua) |
 | inventory | hash | node name -> what it keeps, as the node itself writes it |
 | currents | hash | folder -> the job whose files nodes are to name by the link `current` there; agents read it |
 | currents_rev | string | changes whenever that hash does; heartbeats bring it to the nodes |

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import chain
 from typing import Any
 
 from transfers.errors import NotEnrolled, WrongProtocol
@@ -79,14 +80,10 @@ class NodeCalls(Base):
 
     def heartbeat(self, beat: Heartbeat) -> HeartbeatReply:
         """Say that a node lives and how far its transfers are; gives what it has to know."""
-        body = {
-            "progress": dict(beat.progress),
-            "disk_free": beat.disk_free,
-            "rate_up": beat.rate_up,
-            "rate_down": beat.rate_down,
-            "rate_gcs": beat.rate_gcs,
-        }
-        reply: dict[str, Any] = json.loads(self._run("heartbeat", beat.node, beat.epoch, compact(body)))
+        rates = (beat.rate_up, beat.rate_down, beat.rate_gcs)
+        progress: Iterator[str | int] = chain.from_iterable(beat.progress.items())
+        told = self._run("heartbeat", beat.node, beat.epoch, beat.disk_free, *rates, *progress)
+        reply: dict[str, Any] = json.loads(told)
         return HeartbeatReply(
             known=reply["known"],
             jobs=tuple(reply.get("jobs", ())),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -35,8 +36,11 @@ def _events(cursor: str, fields: dict[str, str]) -> Iterator[Event]:
         yield Event(cursor, int(fields.pop("t")), fields.pop("e"), fields)
         return
     ((kind, packed),) = fields.items()
-    at, *lines = packed.split("\n")
-    for line in lines:
+    at = ""
+    for line in packed.split("\n"):
+        if line.isdigit():
+            at = line
+            continue
         *known, last = line.split("\t")
         told = dict(zip(TRANSFER_FIELDS, known, strict=True))
         told["crc" if kind == "done" else "why"] = last
@@ -62,7 +66,11 @@ def _number(value: str | None) -> int:
 
 class Reading(Base):
     def events(self, cursor: str, count: int = 1000, block_ms: int = 0) -> list[Event]:
-        """What happened after `cursor` ("0" is the beginning), oldest first; waits up to block_ms for something."""
+        """What happened after `cursor` ("0" is the beginning), oldest first; waits up to block_ms for something.
+
+        count: entries at most, each of one event or of up to eight shards that came (more where a node's call tells of
+        more).
+        """
         found: Any = self._client.xread({self._keys("events"): cursor}, count=count, block=block_ms or None)
         streams = found.values() if isinstance(found, dict) else [rows for _, rows in found or []]
         out: list[Event] = []
@@ -196,13 +204,18 @@ class Reading(Base):
                 pipe.zrange(self._keys.node(index, ":jobs"), 0, -1)
             pipe.hgetall(self._keys("underway"))
             *answers, taken = pipe.execute()
-        underway = texts(taken)
+        takes = {
+            index: list(_leases("", _transfers(each)))
+            for index, each in texts(taken).items()
+            if not index.endswith("s")  # what is read from it
+        }
+        uploads = Counter(source for each in takes.values() for _, source, ending, _ in each if not ending)
         out = []
         for index, raw, jobs in zip(indexes, answers[::2], answers[1::2], strict=True):
             n = texts(raw)
             if n.get("state", "absent") == "absent":
                 continue
-            taking = [source for _, source, ending, _ in _leases("", _transfers(underway.get(index, ""))) if not ending]
+            taking = [source for _, source, ending, _ in takes.get(index, ()) if not ending]
             out.append(
                 NodeView(
                     name=n["name"],
@@ -216,7 +229,7 @@ class Reading(Base):
                     rate_up=float(n.get("rate_up", 0)),
                     rate_down=float(n.get("rate_down", 0)),
                     rate_gcs=float(n.get("rate_gcs", 0)),
-                    uploads=len(underway.get(f"{index}s", "").split()),
+                    uploads=uploads[index],
                     downloads=sum(1 for source in taking if source),
                     gcs_reads=taking.count(""),
                     upload_slots=_number(n["up_max"]),

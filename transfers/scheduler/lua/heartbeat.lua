@@ -1,23 +1,26 @@
 -- heartbeat: a node lives, and says how far its transfers are.
 --
--- ARGV  now, seed, node, epoch, beat as JSON {progress: {lease: bytes}, disk_free, rate_up, rate_down, rate_gcs}
+-- ARGV  now, seed, node, epoch, disk_free, rate_up, rate_down, rate_gcs, and for each transfer: lease, bytes that came
 -- Reply JSON {known, jobs, cancelled, orders, draining, parked, currents: the revision of the hash of that name}
 -- Cost  O(leases of the node), but for the first call after a server died (lib/lag.lua)
 --
 -- Promises: a lease is renewed only when its bytes grew, so that a stalled transfer expires. One that is far behind is
 -- cancelled when its shard comes sooner in another way (lib/rescue.lua).
 
-local ORDERS_TAKEN, JOBS_TOLD = 64, 64
+local FIRST_TRANSFER, ORDERS_TAKEN, JOBS_TOLD = 9, 64, 64
 let_lag()
 local i = index_of(ARGV[3])
 if not is_current(i, ARGV[4]) then
   return '{"known":false}'
 end
-local beat = cjson.decode(ARGV[5])
 local n = N[i]
-call('HSET', node_key(i), 'seen', NOW_TEXT, 'disk_free', beat.disk_free, 'rate_up', beat.rate_up, 'rate_down', beat.rate_down,
-  'rate_gcs', beat.rate_gcs)
-call('ZADD', P .. 'seen', NOW_TEXT, i)
+call('HSET', node_key(i), 'seen', NOW_TEXT, 'disk_free', ARGV[5], 'rate_up', ARGV[6], 'rate_down', ARGV[7], 'rate_gcs', ARGV[8])
+if M.warm then -- those before are written first
+  local beats = M.beats_count
+  M.beats[beats + 1], M.beats[beats + 2], M.beats_count = NOW_TEXT, i, beats + 2
+else
+  call('ZADD', P .. 'seen', NOW_TEXT, i)
+end
 local quiet, cancelled = M.quiet[i], {}
 if not quiet then
   M.quiet[i], cancelled = true, call('SMEMBERS', node_key(i) .. ':dropped')
@@ -25,7 +28,8 @@ end
 if #cancelled > 0 then
   call('DEL', node_key(i) .. ':dropped')
 end
-for lease, bytes in pairs(beat.progress) do
+for k = FIRST_TRANSFER, #ARGV, 2 do
+  local lease, bytes = ARGV[k], ARGV[k + 1] + 0
   local l = lease_of(i, lease)
   if not l then
     cancelled[#cancelled + 1] = lease
@@ -33,7 +37,7 @@ for lease, bytes in pairs(beat.progress) do
     local j = load_job(l._job)
     if bytes > l.bytes then
       l.bytes, l._expires = bytes, later(j.lease_ms)
-      takes_changed(n)
+      takes_renewed(n)
     end
     learn_early(j, l)
     if rescue(j, l) then

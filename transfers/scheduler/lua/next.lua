@@ -37,10 +37,12 @@ end
 for k = 1, #outcome.uploaders do
   wake_for_uploader(outcome.uploaders[k])
 end
-local left = math.max(want + 1 - #answer, 0)
+local left = want + 1 - #answer
 if left > 0 then
   because = 'asked'
   left = left - feed(i, left, answer)
+else
+  left = 0
 end
 set_parked(i, left)
 if outcome.lost then

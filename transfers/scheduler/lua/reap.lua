@@ -23,14 +23,15 @@ local function some_parked(j, limit)
 end
 
 coordinator_only()
+write_what_was_left() -- who was heard of
 local expired, matched = 0, 0
 local died, moved = {}, {}
 local touched, sources = {}, {}
 local due = call('ZRANGEBYSCORE', P .. 'due', '-inf', NOW, 'LIMIT', 0, NODES_A_CALL)
+local again = {} -- when to look at it, and a node, in turn
 for _, i in ipairs(due) do
   local n = N[i]
-  call('ZREM', P .. 'due', i)
-  change_node(i, 'due', 0)
+  n._due = 0
   for _, id in ipairs(ids_of(n._takes)) do
     local l = load_lease(id)
     local expires = tonumber(l._expires)
@@ -39,10 +40,19 @@ for _, i in ipairs(due) do
       expired = expired + 1
       touched[l._job] = true
       if l._src ~= '' then sources[l._src] = true end
-    else
-      look_by(n, expires)
+    elseif n._due == 0 or n._due > expires then
+      n._due = expires
     end
   end
+  if n._due > 0 then
+    again[#again + 1], again[#again + 2] = n._due, i
+  end
+end
+if #due > 0 then
+  call('ZREM', P .. 'due', unpack(due)) -- not before all were looked at: a call that breaks off leaves them to the next
+end
+if #again > 0 then
+  call('ZADD', P .. 'due', unpack(again))
 end
 local silent = call('ZRANGEBYSCORE', P .. 'seen', '-inf', NOW - tonumber(ARGV[3]), 'LIMIT', 0, DEATHS_A_CALL)
 for _, i in ipairs(silent) do

@@ -23,7 +23,7 @@ if n._state ~= 'absent' then
 end
 -- an epoch that a flushed Redis gave is never given again: it holds the time as well
 local epoch = string.format('%d', math.max(number(n._epoch) + 1, NOW))
-write_up()
+write_what_was_left()
 nothing_under_way(i)
 write_changes()
 local ipad, opad = pads(node.ticket_key)
@@ -33,7 +33,7 @@ enter_zone(i, own[5], zone)
 call('HSET', node_key(i), 'name', node.name, 'address', node.address, 'ipad', ipad, 'opad', opad, 'epoch', epoch,
   'labels', cjson.encode(node.labels), 'disk_total', node.disk_total, 'disk_free', node.disk_free, 'version', node.version, 'zone', zone,
   'up_max', own[1] or node.upload_slots, 'down_max', own[2] or node.download_slots, 'gcs_max', own[3] or node.gcs_slots,
-  'due', 0, 'seen', NOW, 'wants', 0, 'shunned', 0, 'gcs_wait', 0, 'barred', 0, 'damaged', 0,
+  'seen', NOW, 'wants', 0, 'shunned', 0, 'gcs_wait', 0, 'barred', 0, 'damaged', 0,
   'strikes', 0, 'state', own[4] == '1' and 'draining' or 'live')
 M.nodes[i], M.quiet[i] = nil, nil
 call('ZADD', P .. 'seen', NOW, i)

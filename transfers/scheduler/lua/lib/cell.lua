@@ -134,9 +134,12 @@ do
     local CELLS_REMEMBERED = 8
     local memory, cells = {}, 0 -- prefix -> M; how many
 
-    -- Jobs of which a memory has copies to write (lib/holdings.lua).
-    local function jobs_behind(of)
+    -- What a memory has to write that decides something (lib/lag.lua).
+    local function missed_by(of)
       local missed = of.missed or {}
+      if (of.unlisted_count or 0) + (of.serving_count or 0) > 0 then
+        missed.up = true
+      end
       for _, j in ipairs(of.late or {}) do
         if j.late_count > 0 then
           missed[j.id] = true
@@ -145,9 +148,10 @@ do
       return missed
     end
 
-    -- What a memory has still to write (lib/tally.lua, lib/log.lua), and nothing else of it.
+    -- What a memory has still to write (lib/tally.lua, lib/events.lua, lib/log.lua), and nothing else of it.
     local function unwritten(of)
-      local rest = { jobs = {}, tallied = {}, mark = of.mark, whole = of.whole or of.stamp, missed = jobs_behind(of) }
+      local rest = { jobs = {}, tallied = {}, mark = of.mark, whole = of.whole or of.stamp, missed = missed_by(of),
+        told = of.told, told_count = of.told_count }
       for id, j in pairs(of.jobs) do
         if j.tally or #j.lines > 0 then
           local kept = { key = j.key, state = j.state, lines = j.lines, tally = j.tally }
@@ -155,7 +159,7 @@ do
           rest.tallied[#rest.tallied + 1] = j.tally and kept
         end
       end
-      return (next(rest.jobs) or next(rest.missed)) and rest or nil
+      return (next(rest.jobs) or next(rest.missed) or rest.told_count > 0) and rest or nil
     end
 
     -- Start anew. What an earlier memory has still to write is written if Redis went on from there (its last mark, `stamp`, is
@@ -172,15 +176,20 @@ do
         end
         cells = cells + 1
       end
-      M = { nodes = setmetatable({}, lazily), jobs = {}, indexes = {}, lists = {}, tallied = {},
-        unlisted = {}, unlisted_count = 0, late = {}, behind = {}, lag = 0, quiet = {}, serves = names_of('', 's') }
-      memory[P], M.missed = M, earlier and jobs_behind(earlier) or {}
+      M = {
+        nodes = setmetatable({}, lazily), jobs = {}, indexes = {}, lists = {}, quiet = {}, serves = names_of('', 's'),
+        lag = 0, written = NOW, behind = {}, -- what is left to later calls: by lib/lag.lua and the parts that it names
+        tallied = {}, late = {}, unlisted = {}, unlisted_count = 0, serving = {}, serving_count = 0, told = {}, told_count = 0,
+        beats = {}, beats_count = 0, renewed = {}, renewed_count = 0,
+      }
+      M.missed = earlier and missed_by(earlier) or {}
       if earlier and earlier.mark and (stamp == 0 or stamp >= earlier.mark) then
         earlier.whole = earlier.whole or earlier.stamp -- its last call came to its end
         for _, act in ipairs(acts.at_forget) do
           act(earlier)
         end
       end
+      memory[P] = M -- a call that breaks off in one of these leaves the rest to the next
     end
 
     function remember(before)
@@ -202,15 +211,16 @@ do
     end
     ARGV = args
     NOW, NOW_TEXT = args[1] + 0, args[1] -- a sum reads a number in half the time that tonumber takes
-    math.randomseed(args[2] + 0)
+    local seed = args[2] + 0
+    math.randomseed(seed)
     calls = calls + 1
     if calls % PACED_EVERY == 0 and keeps_memory then
       set_pace()
     end
     local mark = call('INCRBY', STAMP, args[2])
-    remember(mark - args[2])
+    remember(mark - seed)
     if mark > GREATEST_MARK then
-      mark = args[2] + 0
+      mark = seed
       call('SET', STAMP, args[2])
     end
     N, because = M.nodes, 'asked'

@@ -1,5 +1,6 @@
 -- idle: which nodes have a free upload slot and something of a job to give.
 --
+-- underway  hash; <i>s: leases of what others read from node i; the last calls' may be missing (lib/lag.lua)
 -- up      bitmap: nodes that are alive, have a free upload slot and may serve; the last calls' may be missing (lib/lag.lua)
 -- slow    bitmap: nodes that are slow
 -- j:<job>:givers  bitmap: nodes that can be asked for something of the job
@@ -22,10 +23,41 @@ function write_up()
   end
   M.unlisted_count = 0
 end
-acts.catch_up[#acts.catch_up + 1] = function() write_up() end
+
+-- M.serving, M.serving_count: nodes of which it is to be written what others read from them
+
+function serves_changed(n)
+  if not n._serves_changed then
+    local at = M.serving_count + 1
+    n._serves_changed, M.serving_count, M.serving[at] = true, at, n
+  end
+end
+
+local WRITTEN_AT_ONCE = 1000
+
+local function write_serves()
+  local serving = M.serving
+  for first = 1, M.serving_count, WRITTEN_AT_ONCE do
+    local last = math.min(first + WRITTEN_AT_ONCE - 1, M.serving_count)
+    for k = first, last do
+      local n, at = serving[k], 2 * (k - first)
+      local ids = n._serves
+      row[at + 1], row[at + 2] = M.serves[n._index], #ids == 1 and ids[1] or table.concat(ids, ' ')
+      n._serves_changed = nil
+    end
+    call('HSET', UNDER_WAY, unpack(row, 1, 2 * (last - first + 1)))
+  end
+  M.serving_count = 0
+end
+
+local function write_sources()
+  write_up()
+  write_serves()
+end
+acts.catch_up[#acts.catch_up + 1] = write_sources
 acts.at_end[#acts.at_end + 1] = function()
-  if M.unlisted_count > 0 and not may_leave('up') then
-    write_up()
+  if M.serving_count + M.unlisted_count > 0 and not (M.lags and M.behind.up or may_leave('up')) then
+    write_sources()
   end
 end
 
@@ -147,11 +179,28 @@ function set_uploader(i)
   place_uploader(i, n)
 end
 
--- Those that live are looked at anew: O(nodes). What became of the others was written when it did.
+-- What is read from whom follows from the transfers to all nodes, and who can serve from that. Those that live are looked at
+-- anew: what became of the others was written when it did. O(nodes).
 acts.repair[#acts.repair + 1] = function(what)
-  if what == 'up' then
-    for _, i in ipairs(call('ZRANGE', P .. 'seen', 0, -1)) do
-      place_uploader(i, N[i])
+  if what ~= 'up' then
+    return
+  end
+  local serves = {}
+  for _, field in ipairs(call('HKEYS', UNDER_WAY)) do
+    local i = field:match('^%d+')
+    serves[i] = serves[i] or {}
+    for _, l in ipairs(field == i and N[i]._takes or {}) do
+      if l._src ~= '' and not l.ending then
+        serves[l._src] = serves[l._src] or {}
+        table.insert(serves[l._src], l._id)
+      end
     end
+  end
+  for i, ids in pairs(serves) do
+    N[i]._serves = ids
+    serves_changed(N[i])
+  end
+  for _, i in ipairs(call('ZRANGE', P .. 'seen', 0, -1)) do
+    place_uploader(i, N[i])
   end
 end

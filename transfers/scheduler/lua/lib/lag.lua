@@ -1,23 +1,25 @@
 -- lag: what calls of `next` and `heartbeat` leave to be written by a later call, since nobody reads it before.
 --
--- behind  set: what was left that decides something: "up" (lib/idle.lua), jobs of which it is `rarity` (lib/holdings.lua). Who
---         remembers nothing and finds it there makes that anew from what it follows from: a server died that had not written it
+-- behind  set: what was left that decides something: "up", which is who serves whom and who can (lib/idle.lua); jobs, of which it
+--         is `rarity` (lib/holdings.lua). Who remembers nothing and finds it there makes that anew from what it follows from: a
+--         server died that had not written it
 --
--- M.lag, M.lags: calls since all was written, and whether this one may leave something. M.warm: whether it may be of what
--- decides: not before a memory has had LAG calls of these in a row, since to make it anew costs more than to write it
+-- M.lag, M.written: calls since all was written, and when that was. M.lags: whether this call may leave something. M.warm: whether
+-- it may be more than counts: not before a memory has had LAG calls of these in a row, since to make it anew costs more than to
+-- write it, and where two versions take turns each would keep to itself what the other has to know
 
-local LAG = 64
+local LAG, LAG_MS = 64, 1000
 
 -- This call may leave something.
 function let_lag()
   M.lag = M.lag + 1
-  M.lags = keeps_memory and M.lag < LAG
+  M.lags = keeps_memory and M.lag < LAG and NOW - M.written < LAG_MS
   if M.lag == LAG then
     M.warm = true
   end
 end
 
--- Whether what is called so may be left by this call.
+-- Whether what is called so may be left by this call. `M.lags and M.behind[what] or may_leave(what)` asks what is left already first.
 function may_leave(what)
   if not (M.lags and M.warm) then
     return false
@@ -34,7 +36,7 @@ function write_what_was_left()
   for k = 1, #catch_up do
     catch_up[k]()
   end
-  M.lag = 0
+  M.lag, M.written = 0, NOW
   if next(M.behind) then
     M.behind = {}
     call('DEL', P .. 'behind')
@@ -48,7 +50,8 @@ acts.at_end[#acts.at_end + 1] = function()
   end
 end
 
--- A memory begins. M.missed: jobs of which a call that broke off counted copies, and did not come to say that they are behind.
+-- A memory begins. M.missed: what of it a memory before had not written, whether or not Redis says that it is behind: a
+-- call broke off before it could say so, or another version made it anew as it knows it.
 acts.at_start[#acts.at_start + 1] = function()
   for _, what in ipairs(call('SMEMBERS', P .. 'behind')) do
     M.missed[what], M.behind[what] = true, true

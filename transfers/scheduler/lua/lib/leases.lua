@@ -50,8 +50,8 @@ end
 -- See to it that the reaper looks at this node's transfers by `when`.
 function look_by(n, when)
   if n._due == 0 or n._due > when then
-    call('ZADD', P .. 'due', when, n._index)
-    change_node(n._index, 'due', when)
+    call('ZADD', P .. 'due', 'LT', when, n._index)
+    n._due = when
   end
 end
 

@@ -304,8 +304,8 @@ function feed_mesh(j, i, want, given, relaxed)
     wake_for_bucket(j, neediness(j, i, n))
     count = read_bucket(j, i, want, given, relaxed)
   end
-  local room = count < want and math.min(want - count, room_for_peers(n, j)) or 0
-  while room > 0 and (not j.limits or job_lets_take(j, i)) do
+  local room = count < want and room_for_peers(n, j) or 0
+  while room > 0 and count < want and (not j.limits or job_lets_take(j, i)) do
     local s, src, how = find_peer(j, i, n, relaxed)
     if not s then
       break

@@ -1,10 +1,10 @@
 -- nodes: what a node may do now.
 --
--- n:<i>  hash; state, epoch, name, address; up_max, down_max, gcs_max: slots; due: when the reaper is to look at its transfers;
---        wants, parked_at: how many more it waits for, and since when; gcs_wait, shunned: until when it may not read the
+-- n:<i>  hash; state, epoch, name, address; up_max, down_max, gcs_max: slots; wants, parked_at: how many more it waits for, and since when; gcs_wait, shunned: until when it may not read the
 --        bucket, or serve; zone: see lib/zones.lua; barred: it sent damaged bytes and serves no more; slow, slow_at: see
 --        lib/rates.lua
 -- due    zset: node -> when the first of its transfers may have expired
+-- seen   zset: node that lives -> its last heartbeat; the last calls' may be missing (lib/lag.lua)
 
 -- What a node always has; the first eight are what a source's is asked for. Not more than 32, or Lua makes room for 64.
 -- places: index serves able place kind all takes_changed serves_changed takes down gcs due state epoch request mark given
@@ -12,10 +12,10 @@
 
 local MARKED = 2 -- slow transfers in a row that make a node slow
 
-local FIELDS = { 'state', 'epoch', 'name', 'up_max', 'down_max', 'gcs_max', 'due', 'wants',
+local FIELDS = { 'state', 'epoch', 'name', 'up_max', 'down_max', 'gcs_max', 'wants',
   'parked_at', 'gcs_wait', 'shunned', 'barred', 'slow', 'slow_at', 'strikes', 'ipad', 'opad', 'zone', 'address' }
 local ADDRESS = #FIELDS
-local NUMBERS = { due = true, wants = true, parked_at = true, gcs_wait = true, shunned = true, barred = true, slow = true,
+local NUMBERS = { wants = true, parked_at = true, gcs_wait = true, shunned = true, barred = true, slow = true,
   slow_at = true, strikes = true, up_max = true, down_max = true, gcs_max = true }
 -- What has no place is kept where it is not this, which is seldom.
 local SELDOM = { gcs_wait = 0, shunned = 0, slow_at = 0, strikes = 0, zone = '' }
@@ -38,7 +38,7 @@ function may_serve(n) return #n._serves < n._able end
 
 local function read_node(nodes, i)
   local n = setmetatable({ unpack(BLANK) }, NODE)
-  n._index, n._handed = i, true -- handed: its inbox may hold something
+  n._index, n._handed, n._due = i, true, 0 -- handed: its inbox may hold something; due: as `due` tells, or 0: that is not known
   local values = call('HMGET', node_key(i), unpack(FIELDS))
   for k = 1, ADDRESS - 1 do
     local field, value = FIELDS[k], values[k]
@@ -61,6 +61,14 @@ local function read_node(nodes, i)
   return n
 end
 lazily.__index = read_node
+
+-- M.beats, M.beats_count: what is to be written to `seen`, time and node in turn. (heartbeat.lua adds to it.)
+acts.catch_up[#acts.catch_up + 1] = function()
+  if M.beats_count > 0 then
+    call('ZADD', P .. 'seen', 'XX', unpack(M.beats, 1, M.beats_count)) -- who left meanwhile is not there again
+    M.beats_count = 0
+  end
+end
 
 function name_of(i) return N[i]._name or '' end
 

@@ -62,10 +62,12 @@ function set_parked(i, wants)
       change_node(i, 'parked_at', NOW)
     end
   end
-  for _, job_id in ipairs(jobs_of(i)) do
-    local j = load_job(job_id)
-    local ready = wants > 0 and member(j, i) == 'ready'
-    local was = waits_for(j, i)
+  local jobs = n._jobs or jobs_of(i)
+  for k = 1, #jobs do
+    local j = M.jobs[jobs[k]] or load_job(jobs[k])
+    local ready = wants > 0 and (j.members[i] or member(j, i)) == 'ready'
+    local was = j.waits[i]
+    if was == nil then was = waits_for(j, i) end
     if ready and room_for_peers(n, j) > 0 then
       j.parked_count = j.parked_count + call('ZADD', j.key .. ':parked', neediness(j, i, n), i)
       if not was then

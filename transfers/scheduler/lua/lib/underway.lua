@@ -1,7 +1,7 @@
 -- underway: the transfers that a node takes part in.
 --
 -- underway  hash; <i>: the transfers to node i, a line for each (see pack_lease), and behind \1 its last request and what it was
---           told (lib/answer.lua); <i>s: leases of what others read from it. One hash for all nodes, so that a call writes it once
+--           told (lib/answer.lua); <i>s: leases of what others read from it, told late (lib/idle.lua)
 
 -- A transfer: id ("<number>.<receiver's index>"), job, shard, dst, src ('' is the bucket); as text for all that is written
 -- of it: text (the shard), started, expires. Where they are not usual also: bytes that came so far, how, and ending: its
@@ -71,60 +71,55 @@ local function unpack_takes(n, text)
 end
 
 local WRITTEN_AT_ONCE = 1000
-local changed, count = {}, 0 -- nodes of which something is to be written
+local changed, count = {}, 0 -- nodes to which the transfers are to be written
 acts.after_break[#acts.after_break + 1] = function() changed, count = {}, 0 end
 
 local function write_under_way()
   if count == 0 then
     return
   end
-  local last = 0
   for k = 1, count do
     local n = changed[k]
-    if n._takes_changed then
-      row[last + 1], row[last + 2] = n._index, pack_takes(n)
-      last = last + 2
-      n._takes_changed = nil
-    end
-    if n._serves_changed then
-      local serves = n._serves
-      row[last + 1], row[last + 2] = M.serves[n._index], #serves == 1 and serves[1] or table.concat(serves, ' ')
-      last = last + 2
-      n._serves_changed = nil
-    end
-    changed[k] = nil
+    row[2 * k - 1], row[2 * k] = n._index, pack_takes(n)
+    changed[k], n._takes_changed = nil, nil
+  end
+  if count == 1 then
+    call('HSET', UNDER_WAY, row[1], row[2])
+  else
+    call('HSET', UNDER_WAY, unpack(row, 1, 2 * count))
   end
   count = 0
-  call('HSET', UNDER_WAY, unpack(row, 1, last))
 end
 acts.at_end[#acts.at_end + 1] = write_under_way
 
-local function to_be_written(n)
-  if n._takes_changed or n._serves_changed then
+-- The transfers to n changed.
+function takes_changed(n)
+  if n._takes_changed == true then
     return
   end
   if count == WRITTEN_AT_ONCE then
     write_under_way()
   end
-  count = count + 1
+  n._takes_changed, count = true, count + 1
   changed[count] = n
 end
 
--- The transfers to n changed, or what others read from it.
-function takes_changed(n)
-  if n._takes_changed then
-    return
+-- Transfers to n go on as they were: that they were renewed is written with what changes next, or by a later call (lib/lag.lua).
+-- M.renewed, M.renewed_count: nodes of which it may be left.
+function takes_renewed(n)
+  if not M.warm then
+    takes_changed(n)
+  elseif not n._takes_changed then
+    local at = M.renewed_count + 1
+    n._takes_changed, M.renewed_count, M.renewed[at] = 'later', at, n
   end
-  to_be_written(n)
-  n._takes_changed = true
 end
-
-function serves_changed(n)
-  if n._serves_changed then
-    return
+acts.catch_up[#acts.catch_up + 1] = function()
+  for k = 1, M.renewed_count do
+    local n = M.renewed[k]
+    if n._takes_changed == 'later' then takes_changed(n) end
   end
-  to_be_written(n)
-  n._serves_changed = true
+  M.renewed_count = 0
 end
 
 -- The node's last request, and what it was told: two texts.
