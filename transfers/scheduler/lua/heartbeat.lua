@@ -15,12 +15,7 @@ if not is_current(i, ARGV[4]) then
 end
 local n = N[i]
 call('HSET', node_key(i), 'seen', NOW_TEXT, 'disk_free', ARGV[5], 'rate_up', ARGV[6], 'rate_down', ARGV[7], 'rate_gcs', ARGV[8])
-if M.warm then -- those before are written first
-  local beats = M.beats_count
-  M.beats[beats + 1], M.beats[beats + 2], M.beats_count = NOW_TEXT, i, beats + 2
-else
-  call('ZADD', P .. 'seen', NOW_TEXT, i)
-end
+heard_of(i)
 local quiet, cancelled = M.quiet[i], {}
 if not quiet then
   M.quiet[i], cancelled = true, call('SMEMBERS', node_key(i) .. ':dropped')

@@ -62,7 +62,17 @@ local function read_node(nodes, i)
 end
 lazily.__index = read_node
 
--- M.beats, M.beats_count: what is to be written to `seen`, time and node in turn. (heartbeat.lua adds to it.)
+-- M.beats, M.beats_count: what is to be written to `seen`, time and node in turn, the oldest first
+
+-- A heartbeat of node i came. A call that may leave nothing writes it at its end, after those that were left.
+function heard_of(i)
+  if not M.warm then
+    call('ZADD', P .. 'seen', NOW_TEXT, i)
+    return
+  end
+  local count = M.beats_count
+  M.beats[count + 1], M.beats[count + 2], M.beats_count = NOW_TEXT, i, count + 2
+end
 acts.catch_up[#acts.catch_up + 1] = function()
   if M.beats_count > 0 then
     call('ZADD', P .. 'seen', 'XX', unpack(M.beats, 1, M.beats_count)) -- who left meanwhile is not there again

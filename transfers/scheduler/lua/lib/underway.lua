@@ -83,11 +83,7 @@ local function write_under_way()
     row[2 * k - 1], row[2 * k] = n._index, pack_takes(n)
     changed[k], n._takes_changed = nil, nil
   end
-  if count == 1 then
-    call('HSET', UNDER_WAY, row[1], row[2])
-  else
-    call('HSET', UNDER_WAY, unpack(row, 1, 2 * count))
-  end
+  call('HSET', UNDER_WAY, unpack(row, 1, 2 * count))
   count = 0
 end
 acts.at_end[#acts.at_end + 1] = write_under_way
