@@ -18,7 +18,7 @@ local function has_bit(text, i)
   return byte ~= nil and byte % (2 * value) >= value
 end
 
-local first_bits, some_bits
+local first_bits, some_bits, some_bits_but
 do
   local set_in = {} -- byte -> the numbers of its set bits, bit 0 being worth 128: made when it is first asked for
 
@@ -33,11 +33,10 @@ do
     return set
   end
 
-  -- Add the set bits of the byte at place `at` of a bitmap to a list of `count`, which is to have no more than `limit`.
+  -- Add the set bits of a byte, which is at place `at` of a bitmap, to a list of `count`, which is to have no more than `limit`.
   -- Gives how many it has then.
-  local function add_bits(out, count, limit, text, at)
-    local byte, first = text:byte(at), (at - 1) * 8
-    local set = set_in[byte] or look_at(byte)
+  local function add_bits(out, count, limit, byte, at)
+    local set, first = set_in[byte] or look_at(byte), (at - 1) * 8
     local last = #set
     if last > limit - count then
       last = limit - count
@@ -53,7 +52,7 @@ do
     local out, count = {}, 0
     local at = text:find('[^%z]')
     while at and count < limit do
-      count = add_bits(out, count, limit, text, at)
+      count = add_bits(out, count, limit, text:byte(at), at)
       at = text:find('[^%z]', at + 1)
     end
     return out
@@ -73,13 +72,35 @@ do
     while count < limit do
       local at = from <= last and text:find('[^%z]', from) or nil
       if at and at <= last then
-        count = add_bits(out, count, limit, text, at)
+        count = add_bits(out, count, limit, text:byte(at), at)
         from = at + 1
       elseif wrapped then
         break
       else
         wrapped, from, last = true, 1, start - 1
       end
+    end
+    return out, count
+  end
+
+  local BYTES_TRIED = 8
+
+  -- As some_bits, of one bitmap but for those of another, as far as there are any in a few bytes from a random place on.
+  function some_bits_but(text, but, limit, out)
+    local count, length = 0, #text
+    local at = length > 0 and math.random(length)
+    for _ = 1, length < BYTES_TRIED and length or BYTES_TRIED do
+      local byte = text:byte(at)
+      if byte > 0 then
+        local left = byte - bit.band(byte, but:byte(at) or 0)
+        if left > 0 then
+          count = add_bits(out, count, limit, left, at)
+          if count >= limit then
+            break
+          end
+        end
+      end
+      at = at % length + 1
     end
     return out, count
   end

@@ -9,7 +9,7 @@ local SAMPLE = 4        -- when none of those will do: so many are compared
 local FEW = 3           -- copies, those under way among them, up to which another shard is looked for instead
 local NEAR, ONE = 1.2, 1 -- a shard with so many times the copies of the next rarest, and one more, is rare enough
 local ABROAD = 8        -- shards looked for in other zones, when none of the rarest is to be had there
-local REFRESHED_EVERY = 32 -- calls after which the rarest are read again; a new shard's first copy has them read at once
+local REFRESHED_EVERY = 64 -- calls after which the rarest are read again; a new shard's first copy has them read at once
 
 local byte_of = ('').byte -- while a library is loaded there is no `string` by name
 
@@ -144,13 +144,14 @@ local sample = {} -- filled anew for each pair: only its first `count` are of no
 function common_shard(j, src, i)
   attempt(j)
   local among = j.own_zone == 1 and crosses(j, src, i) and shards_to_cross(j, src, i) or nil
-  local best, fewest
+  local best, fewest, have
   if j.policy == 'rarest-first' or j.policy == 'peers-first' then
     if among then
       best, fewest = rare_shard(j, among, '', coming_by(j, i))
     else
       if has_bit(rarest_of(j).holders, src + 0) then
-        best, fewest = rare_shard(j, call('GET', j.have[src]) or '', got_by(j, i))
+        have = call('GET', j.have[src]) or ''
+        best, fewest = rare_shard(j, have, got_by(j, i))
       end
       if not best then -- what it got since then is looked at here
         best, fewest = recent_shard(j, src, i)
@@ -160,15 +161,22 @@ function common_shard(j, src, i)
       return best
     end
   end
-  among = among or without(j.have[src], j.have[i])
+  local coming = #N[i]._takes
   if j.policy == 'random' then
-    return not_coming(j, i, some_bits(among, 1 + #N[i]._takes))[1]
+    return not_coming(j, i, some_bits(among or without(j.have[src], j.have[i]), 1 + coming))[1]
   end
   if j.policy == 'sequential' then
-    return not_coming(j, i, first_bits(among, 1 + #N[i]._takes))[1]
+    return not_coming(j, i, first_bits(among or without(j.have[src], j.have[i]), 1 + coming))[1]
   end
   -- what only one node has would otherwise go from it to all who ask in these moments, and the rest would wait behind it
-  local other, copies = least_held(j, i, some_bits(among, SAMPLE + #N[i]._takes, sample))
+  local other, copies
+  if not among then
+    have = have or call('GET', j.have[src]) or ''
+    other, copies = least_held(j, i, some_bits_but(have, (got_by(j, i)), SAMPLE + coming, sample))
+  end
+  if not other then
+    other, copies = least_held(j, i, some_bits(among or without(j.have[src], j.have[i]), SAMPLE + coming, sample))
+  end
   return (not best or other and copies < fewest) and other or best
 end
 
