@@ -152,6 +152,17 @@ def test_a_file_that_stays_wrong_fails_the_job(cell: Cell) -> None:
     assert view is not None and view.state == "failed" and "checksum" in view.reason
 
 
+def test_why_a_transfer_failed_is_told_as_it_was_said(cell: Cell) -> None:
+    cell.nodes("a")
+    cell.job(["a"])
+    cell.holds("a")
+    [lease] = cell.next("a").assignments
+    why = "a reason\twith tabs\nand a line of its own"
+    cell.next("a", Report(lease.lease, "failed", bytes=3, ms=5, why=why), want=0)
+    [event] = [each for each in cell.scheduler.events("0") if each.kind == "failed"]
+    assert event.at == cell.now and event.fields["why"] == why and event.fields["bytes"] == "3"
+
+
 def chain(cell: Cell, *names: str, shards: int = 20) -> None:
     cell.nodes(*names, up=2, down=2)
     cell.job(names, shards=shards, topology="pipeline")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import redis as redis_py
@@ -100,7 +100,7 @@ def fleet(cell: Cell) -> Fleet:
 
 def test_what_is_left_is_written_some_calls_later(fleet: Fleet) -> None:
     fleet.leave_something()
-    for _ in range(64):
+    for _ in range(256):
         fleet.step()
         if not fleet.cell.client.exists(f"{PREFIX}behind"):
             break
@@ -112,6 +112,59 @@ def test_who_reads_the_copies_finds_them_written(fleet: Fleet) -> None:
     fleet.leave_something()
     assert fleet.cell.scheduler.rarity(JOB) == fleet.copies()[1]
     assert fleet.is_written() and not fleet.cell.client.exists(f"{PREFIX}behind")
+
+
+def test_copies_of_a_job_that_comes_later_are_said_to_be_behind_too(cell: Cell) -> None:
+    """Where Redis was told already what a memory leaves, before this job had something to leave."""
+    cell.nodes(*NODES, up=2, down=2)
+    cell.job(NODES, shards=60, gcs_slots=2, priority=1)
+    cell.job(NODES, shards=60, gcs_slots=2, job="j2")
+    for name in NODES:
+        cell.holds(name)
+        cell.holds(name, job="j2")
+    under_way = [(name, each) for name in NODES for each in cell.next(name, want=2).assignments]
+    left: set[str] = set()
+    for _ in range(2 * 60 * len(NODES)):
+        under_way += [(name, each) for name in NODES for each in cell.inbox(name)]
+        name, over = under_way.pop(0)
+        under_way += [(name, each) for each in cell.end(name, over, want=1).assignments]
+        behind = {text.decode() for text in cell.client.smembers(f"{PREFIX}behind")}
+        for job in (JOB, "j2"):
+            told = {int(s): int(n) for s, n in cell.client.zrange(f"{PREFIX}j:{job}:rarity", 0, -1, withscores=True)}
+            held = count_columns([bits(cell.scheduler.held(job, node)) for node in NODES], 60)
+            if any(told.get(shard, 0) != copies for shard, copies in enumerate(held)):
+                left.add(job)
+                assert job in behind
+    assert left == {JOB, "j2"}
+
+
+def test_where_nothing_is_left_nothing_is_said_to_be(cell: Cell) -> None:
+    """A memory that begins would otherwise look at all nodes."""
+    cell.nodes("a", "b")
+    for _ in range(130):
+        cell.beat("a", "b")
+        assert not cell.client.exists(f"{PREFIX}behind")
+
+
+def test_a_shard_whose_call_breaks_off_as_it_tells_of_others_is_told(fleet: Fleet) -> None:
+    fleet.leave_something()
+    for _ in range(100):
+        name, over = fleet.under_way.pop(0)
+        report = Report(over.lease, "ok", crc_of(over.shard), bytes=10, ms=5)
+        try:
+            with broken(fleet.cell.client, f"{PREFIX}events"):
+                fleet.cell.next(name, report, want=0)
+        except redis_py.ResponseError:
+            break
+        for other in NODES:
+            fleet.call(other)
+            fleet.under_way += [(other, each) for each in fleet.cell.inbox(other)]
+    else:
+        raise AssertionError("100 calls told of nothing")
+    fleet.call(name, report)
+    fleet.finish()
+    told = [(node, shard) for node, shard, _ in fleet.told()]
+    assert len(told) == len(set(told)) == len(NODES) * SHARDS
 
 
 def test_the_tick_writes_it(fleet: Fleet) -> None:
@@ -342,4 +395,41 @@ def test_sources_of_a_call_that_broke_off_are_right_again(fleet: Fleet) -> None:
     else:
         raise AssertionError("300 calls wrote nothing to the log")
     fleet.cell.beat("a")
+    assert fleet.serves()[0] == fleet.serves()[1] and fleet.places()[0] == fleet.places()[1]
+
+
+BREAKS_OFF_AT_TRANSFERS = """
+    local redis_call = redis.call
+    call = function(...)
+      local command, key, field = ...
+      if command == 'HSET' and key == UNDER_WAY and not field:find('s') and redis_call('DEL', 'break-off') == 1 then
+        error('broken off')
+      end
+      return redis_call(...)
+    end
+"""
+
+
+@pytest.fixture
+def breaking_off(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cell]:
+    """A cell whose next call to write transfers under way breaks off there, once there is a key `break-off`."""
+    library = scripts.library()
+    assert library.count("call = redis.call\n") == 1
+    changed = library.replace("call = redis.call\n", BREAKS_OFF_AT_TRANSFERS)
+    monkeypatch.setattr(scripts, "library", lambda: changed)
+    cell.client.function_flush()
+    yield cell
+    cell.client.function_flush()
+
+
+def test_who_reads_from_whom_is_not_written_before_the_transfers(breaking_off: Cell) -> None:
+    """By a memory that leaves nothing yet, and whose call breaks off between the two: nothing would put it right."""
+    cell, fleet = breaking_off, Fleet(breaking_off)
+    for _ in range(20):
+        fleet.step()
+    name, over = next(each for each in fleet.under_way if each[1].source)
+    cell.client.set("break-off", 1)
+    with pytest.raises(redis_py.ResponseError, match="broken off"):
+        fleet.call(name, Report(over.lease, "ok", crc_of(over.shard), bytes=10, ms=5))
+    cell.beat("a")
     assert fleet.serves()[0] == fleet.serves()[1] and fleet.places()[0] == fleet.places()[1]

@@ -27,7 +27,7 @@ WAITS = "nothing that it needs has a free source yet"
 SLOW_MARKS = 2  # lib/rates.lua's MARKED
 
 
-TRANSFER_FIELDS = ("job", "node", "shard", "source", "bytes", "ms", "lease", "assigned", "first")
+TRANSFER_FIELDS = ("at", "job", "node", "shard", "source", "bytes", "ms", "lease", "assigned", "first")
 
 
 def _events(cursor: str, fields: dict[str, str]) -> Iterator[Event]:
@@ -36,15 +36,11 @@ def _events(cursor: str, fields: dict[str, str]) -> Iterator[Event]:
         yield Event(cursor, int(fields.pop("t")), fields.pop("e"), fields)
         return
     ((kind, packed),) = fields.items()
-    at = ""
-    for line in packed.split("\n"):
-        if line.isdigit():
-            at = line
-            continue
-        *known, last = line.split("\t")
-        told = dict(zip(TRANSFER_FIELDS, known, strict=True))
-        told["crc" if kind == "done" else "why"] = last
-        yield Event(cursor, int(at), kind, told)
+    names = (*TRANSFER_FIELDS, "crc" if kind == "done" else "why")
+    values = packed.split("\t", -1 if kind == "done" else len(TRANSFER_FIELDS))  # a reason may have tabs
+    for first in range(0, len(values), len(names)):
+        event = dict(zip(names, values[first : first + len(names)], strict=True))
+        yield Event(cursor, int(event.pop("at")), kind, event)
 
 
 def _leases(index: str, takes: str) -> Iterator[tuple[str, str, str, LeaseView]]:
@@ -68,8 +64,7 @@ class Reading(Base):
     def events(self, cursor: str, count: int = 1000, block_ms: int = 0) -> list[Event]:
         """What happened after `cursor` ("0" is the beginning), oldest first; waits up to block_ms for something.
 
-        count: entries at most, each of one event or of up to eight shards that came (more where a node's call tells of
-        more).
+        count: entries at most, each of one event or of up to eight shards that came.
         """
         found: Any = self._client.xread({self._keys("events"): cursor}, count=count, block=block_ms or None)
         streams = found.values() if isinstance(found, dict) else [rows for _, rows in found or []]

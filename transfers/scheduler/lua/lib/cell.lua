@@ -20,9 +20,9 @@ local because    -- what makes matches possible: asked, freed (a source has a sl
                  -- was broken off)
 local lazily = {}
 -- What the parts do, and when: as a memory begins; of what is remembered, as it is remembered no more; as a call begins after one
--- that broke off, for what they keep for one call; before a call ends; as it ends, when they write; to write what earlier
--- calls left (lib/lag.lua); and to make anew what was left by one that is lost.
-local acts = { at_start = {}, at_forget = {}, after_break = {}, last = {}, at_end = {}, catch_up = {}, repair = {} }
+-- that broke off, for what they keep for one call; before a call ends; as it ends, when they write; to write what
+-- calls left, to leave it or to write it, and to make anew what was left by one that is lost (lib/lag.lua).
+local acts = { at_start = {}, at_forget = {}, after_break = {}, last = {}, at_end = {}, catch_up = {}, leave = {}, repair = {} }
 
 local calls = 0 -- since the library was loaded
 
@@ -117,7 +117,7 @@ do
   local set_pace
   do
     local SMALL, AMPLE = 4, 36   -- MB: of so much the processor's own memory holds a good part; so much the server has to spare
-    local USUAL, LEAST = 200, 16 -- percent
+    local USUAL, LEAST = 125, 16 -- percent
 
     -- How much Lua's collector goes through for what is allocated. What is remembered of thousands of nodes is no garbage, and to
     -- go through it is dear: garbage may lie beside it for long, but for not too much of it (docs/scheduling.md).
@@ -246,6 +246,12 @@ do
     end
     for k = 1, #at_end do
       at_end[k]()
+    end
+    if M.lags and not M.at_ease then -- what follows from other keys is left, or written after these
+      for k = 1, #acts.leave do
+        acts.leave[k]()
+      end
+      M.at_ease = M.warm
     end
     write_changes()
     M.stamp, broken = M.mark, false

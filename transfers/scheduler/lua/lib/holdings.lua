@@ -162,11 +162,11 @@ acts.catch_up[#acts.catch_up + 1] = function()
   end
 end
 
-acts.at_end[#acts.at_end + 1] = function()
+acts.leave[#acts.leave + 1] = function()
   local jobs = M.late
   for k = 1, #jobs do
     local j = jobs[k]
-    if j.late_count > 0 and not (M.lags and M.behind[j.id] or may_leave(j.id)) then
+    if not may_leave(j.id) then
       write_copies(j)
     end
   end
@@ -199,7 +199,7 @@ end
 
 local function count_late(j, s)
   if not j.is_late then
-    j.is_late = true
+    j.is_late, M.at_ease = true, false
     M.late[#M.late + 1] = j
   end
   local count = j.late_count + 1

@@ -8,17 +8,24 @@
 -- Lists of the idle givers of a job, normal and slow ones apart, are made from these and then kept in step; where the job
 -- keeps to zones, each zone has its own.
 
+local WRITTEN_AT_ONCE = 1000
+
 -- M.unlisted: nodes whose bit in `up` is to be written, some of them more than once, and M.unlisted_count
 
 function write_up()
-  local unlisted = M.unlisted
-  for k = 1, M.unlisted_count do
+  local unlisted, count, last = M.unlisted, M.unlisted_count, 0
+  for k = 1, count do
     local i = unlisted[k]
     local n = N[i]
     local place = n._place
     if n._listed ~= (place ~= nil) then
       n._listed = place ~= nil
-      call('SETBIT', P .. 'up', i, place and '1' or '0')
+      row[last + 1], row[last + 2], row[last + 3], row[last + 4] = 'SET', 'u1', i, place and '1' or '0'
+      last = last + 4
+    end
+    if last > 0 and (k == count or last >= 4 * WRITTEN_AT_ONCE) then
+      call('BITFIELD', P .. 'up', unpack(row, 1, last))
+      last = 0
     end
   end
   M.unlisted_count = 0
@@ -30,10 +37,9 @@ function serves_changed(n)
   if not n._serves_changed then
     local at = M.serving_count + 1
     n._serves_changed, M.serving_count, M.serving[at] = true, at, n
+    if at == 1 then M.at_ease = false end
   end
 end
-
-local WRITTEN_AT_ONCE = 1000
 
 local function write_serves()
   local serving = M.serving
@@ -55,8 +61,8 @@ local function write_sources()
   write_serves()
 end
 acts.catch_up[#acts.catch_up + 1] = write_sources
-acts.at_end[#acts.at_end + 1] = function()
-  if M.serving_count + M.unlisted_count > 0 and not (M.lags and M.behind.up or may_leave('up')) then
+acts.leave[#acts.leave + 1] = function()
+  if M.serving_count + M.unlisted_count > 0 and not may_leave('up') then
     write_sources()
   end
 end
@@ -152,6 +158,7 @@ function place_uploader(i, n)
   n._place = place
   local count = M.unlisted_count + 1
   M.unlisted_count, M.unlisted[count] = count, i
+  if count == 1 then M.at_ease = false end
   local all = n._all or holder_in(i)
   for k = 1, #all do
     local j = M.jobs[all[k]]

@@ -5,30 +5,28 @@
 --         server died that had not written it
 --
 -- M.lag, M.written: calls since all was written, and when that was. M.lags: whether this call may leave something. M.warm: whether
--- it may be more than counts: not before a memory has had LAG calls of these in a row, since to make it anew costs more than to
--- write it, and where two versions take turns each would keep to itself what the other has to know
+-- it may be more than counts: not before a memory has had WARM calls of these in a row, since to make it anew costs more than to
+-- write it, and where two versions take turns each would keep to itself what the other has to know. M.at_ease: whether Redis knows
+-- of all that may be left
 
-local LAG, LAG_MS = 64, 1000
+local LAG, LAG_MS, WARM = 256, 1000, 64
 
 -- This call may leave something.
 function let_lag()
   M.lag = M.lag + 1
   M.lags = keeps_memory and M.lag < LAG and NOW - M.written < LAG_MS
-  if M.lag == LAG then
+  if M.lag == WARM then
     M.warm = true
   end
 end
 
--- Whether what is called so may be left by this call. `M.lags and M.behind[what] or may_leave(what)` asks what is left already first.
+-- Whether what is called so may be left by this call.
 function may_leave(what)
-  if not (M.lags and M.warm) then
-    return false
-  end
-  if not M.behind[what] then
+  if M.warm and not M.behind[what] then
     M.behind[what] = true
     call('SADD', P .. 'behind', what)
   end
-  return true
+  return M.warm
 end
 
 function write_what_was_left()
@@ -41,7 +39,7 @@ function write_what_was_left()
     M.behind = {}
     call('DEL', P .. 'behind')
   end
-  M.missed = {}
+  M.missed, M.at_ease = {}, false
 end
 
 acts.at_end[#acts.at_end + 1] = function()

@@ -78,10 +78,12 @@ function set_parked(i, wants)
     elseif was then
       leave_line(j, i)
     end
-    if j.topology == 'mesh' and not j.bucket_fills_card and ready and may_read_bucket(n, j) then
-      call('ZADD', j.key .. ':readers', neediness(j, i, n), i)
-    elseif j.topology == 'mesh' and not (ready and j.bucket_fills_card) then
-      call('ZREM', j.key .. ':readers', i)
+    if j.topology == 'mesh' and not (ready and j.bucket_fills_card) then
+      if ready and may_read_bucket(n, j) then
+        call('ZADD', j.key .. ':readers', neediness(j, i, n), i)
+      else
+        call('ZREM', j.key .. ':readers', i)
+      end
     end
   end
 end

@@ -148,18 +148,20 @@ local FIELDS_A_REPORT = 7
 
 -- What became of the reports: used again by the next call, as most of it is the same list of nothing.
 local NOTHING = {}
-local out = { uploaders = {} }
+local out = { uploaders = {}, noteworthy = true }
 
 -- The reports stand from ARGV[first] on, each in seven arguments: lease, outcome, crc32c or '', bytes, ms, why, first_ms or ''.
 -- Gives lists: uploaders (nodes that can serve now), unsettled, rejected, stale (leases), finished (jobs), and whether there
 -- is anything in the last four: `noteworthy`; lost: jobs of which the bucket may have something to give.
 function apply_reports(i, first)
-  out.lost, out.noteworthy = nil, false
-  for k = #out.uploaders, 1, -1 do
-    out.uploaders[k] = nil
+  out.lost = nil
+  if out.noteworthy then
+    out.unsettled, out.rejected, out.stale, out.finished, out.noteworthy = NOTHING, NOTHING, NOTHING, NOTHING, false
   end
-  out.unsettled, out.rejected, out.stale, out.finished = NOTHING, NOTHING, NOTHING, NOTHING
-  local args, n = ARGV, N[i]
+  local uploaders, args, n = out.uploaders, ARGV, N[i]
+  for k = #uploaders, 1, -1 do
+    uploaders[k] = nil
+  end
   for at = first, #args, FIELDS_A_REPORT do
     local l = lease_of(i, args[at])
     local verdict = args[at + 1]
