@@ -247,13 +247,13 @@ do
     for k = 1, #at_end do
       at_end[k]()
     end
-    if M.lags and not M.at_ease then -- what follows from other keys is left, or written after these
+    write_changes()
+    if M.lags and not M.at_ease then -- what follows from all this is left, or written after it
       for k = 1, #acts.leave do
         acts.leave[k]()
       end
       M.at_ease = M.warm
     end
-    write_changes()
     M.stamp, broken = M.mark, false
   end
 

@@ -25,8 +25,8 @@ local function write_told(of)
 end
 acts.at_forget[#acts.at_forget + 1] = write_told
 acts.catch_up[#acts.catch_up + 1] = function() write_told(M) end
-acts.leave[#acts.leave + 1] = function()
-  if not M.warm then
+acts.at_end[#acts.at_end + 1] = function() -- before any other part writes: a call that breaks off here has ended nothing
+  if M.told_count > 0 and not (M.lags and M.warm) then
     write_told(M)
   end
 end
