@@ -144,8 +144,9 @@ local sample = {} -- filled anew for each pair: only its first `count` are of no
 function common_shard(j, src, i)
   attempt(j)
   local among = j.own_zone == 1 and crosses(j, src, i) and shards_to_cross(j, src, i) or nil
+  local by_copies = j.policy == 'rarest-first' or j.policy == 'peers-first'
   local best, fewest, have
-  if j.policy == 'rarest-first' or j.policy == 'peers-first' then
+  if by_copies then
     if among then
       best, fewest = rare_shard(j, among, '', coming_by(j, i))
     else
@@ -162,20 +163,21 @@ function common_shard(j, src, i)
     end
   end
   local coming = #N[i]._takes
-  if j.policy == 'random' then
-    return not_coming(j, i, some_bits(among or without(j.have[src], j.have[i]), 1 + coming))[1]
-  end
-  if j.policy == 'sequential' then
-    return not_coming(j, i, first_bits(among or without(j.have[src], j.have[i]), 1 + coming))[1]
-  end
   -- what only one node has would otherwise go from it to all who ask in these moments, and the rest would wait behind it
   local other, copies
-  if not among then
+  if by_copies and not among then
     have = have or call('GET', j.have[src]) or ''
     other, copies = least_held(j, i, some_bits_but(have, (got_by(j, i)), SAMPLE + coming, sample))
   end
   if not other then
-    other, copies = least_held(j, i, some_bits(among or without(j.have[src], j.have[i]), SAMPLE + coming, sample))
+    among = among or without(j.have[src], j.have[i])
+    if j.policy == 'random' then
+      return not_coming(j, i, some_bits(among, 1 + coming))[1]
+    end
+    if j.policy == 'sequential' then
+      return not_coming(j, i, first_bits(among, 1 + coming))[1]
+    end
+    other, copies = least_held(j, i, some_bits(among, SAMPLE + coming, sample))
   end
   return (not best or other and copies < fewest) and other or best
 end
