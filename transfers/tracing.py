@@ -98,5 +98,6 @@ def _now(job: Job, index: int, links: Links, node: str) -> tuple[list[Step], int
         if lease.shard == index and node in ("", lease.node, lease.source):
             source = lease.source or BUCKET
             steps.append(Step(datetime.fromtimestamp(lease.started / 1000, UTC), "assigned", lease.node, source))
-            steps.append(Step(now, "moving", lease.node, source, lease.bytes))
+            if not lease.follows:
+                steps.append(Step(now, "moving", lease.node, source, lease.bytes))
     return steps, copies[index] if index < len(copies) else None

@@ -29,6 +29,7 @@ from transfers.scheduler.types import Assignment
 
 logger = logging.getLogger(__name__)
 
+TOLD_WITHIN = 2.0  # seconds that the end of a transfer may wait to be told with that of another which follows it
 NOTHING_PAUSE = 1.0  # seconds until we ask again after an answer with neither work nor a place among the waiting
 
 
@@ -89,9 +90,11 @@ class Drain:
         self._guard = threading.Lock()
         self._stopping = False
         self._epoch: int | None = None  # the epoch of every lease that is held here
-        self._lock = threading.Lock()  # for `_running`, which others read
+        self._lock = threading.Lock()  # for `_running` and `_followers`, which others read or change
         self._running: dict[tuple[str, int], Transfer] = {}
         self._deferred: dict[tuple[str, int], Assignment] = {}
+        self._followers: dict[str, Assignment] = {}  # what begins when the transfer with this lease is over
+        self._tell_at = 0.0  # until then the ledger's news may wait
         self._ledger = Ledger()
         self._parked = False
         self._retry_at = 0.0
@@ -134,6 +137,8 @@ class Drain:
         for transfer in self.held():
             if transfer.lease in leases:
                 transfer.stop("cancelled")
+        with self._lock:
+            self._followers = {first: each for first, each in self._followers.items() if each.lease not in leases}
 
     def run(self) -> str:
         """Drain; gives why it ended. Only one runs at a time: another call wakes it and returns at once."""
@@ -157,6 +162,7 @@ class Drain:
                 for transfer in self._running.values():
                     transfer.stop("stopping")
                 if not self._running:
+                    self._tell_last()
                     return "stopping"
                 continue
             self._ledger.settle()
@@ -188,6 +194,8 @@ class Drain:
             dues.append(self._busy_at + self._idle_seconds + 0.01)
         if self._known() and self._wants_call():
             dues.append(self._retry_at)
+        elif self._known() and self._ledger.has_news:
+            dues.append(max(self._retry_at, self._tell_at))
         if self._ledger.settle_at is not None:
             dues.append(self._ledger.settle_at)
         return max(min(dues) - now, 0.0)
@@ -209,11 +217,20 @@ class Drain:
     def _on_ended(self, transfer: Transfer) -> None:
         with self._lock:
             self._running.pop(transfer.key, None)
-        self._busy_at = time.monotonic()
+            follower = self._followers.pop(transfer.assignment.lease, None)
+        self._busy_at = now = time.monotonic()
+        if follower is None:
+            self._tell_at = 0.0
+        elif not self._ledger.has_news:
+            self._tell_at = now + TOLD_WITHIN
         if transfer.lease is not None:
             self._ledger.add(transfer)
         else:
             self._announce(transfer)
+        if follower is not None and transfer.ending is not None and transfer.ending.outcome == "ok":
+            self._start(follower)
+        elif follower is not None:
+            self._refuse(follower, "what it was to follow failed")
         deferred = self._deferred.pop(transfer.key, None)
         if deferred is not None:
             self._start(deferred)
@@ -226,7 +243,9 @@ class Drain:
         for transfer in self._ledger.forget():
             self._announce(transfer)
         self._deferred.clear()
-        self._retry_at = 0.0
+        with self._lock:
+            self._followers.clear()
+        self._retry_at = self._tell_at = 0.0
         self._parked = False
 
     def _announce(self, transfer: Transfer) -> None:
@@ -239,7 +258,9 @@ class Drain:
     # --- calls
 
     def _wants_call(self) -> bool:
-        return self._ledger.has_news or (not self._parked and self._free_slots() > 0 and self._has_open_job())
+        if self._ledger.has_news and (self._ledger.is_awaited or time.monotonic() >= self._tell_at):
+            return True
+        return not self._parked and self._free_slots() > 0 and self._has_open_job()
 
     def _known(self) -> bool:
         """Whether the scheduler knows us by the epoch that our leases are of."""
@@ -257,7 +278,7 @@ class Drain:
     def _next(self) -> None:
         """One call: report all that ended, ask for all that fits, start what comes."""
         assert self._epoch is not None  # noqa: S101  (narrows the type; _may_call has looked)
-        call = self._ledger.next_call(self._epoch, self._free_slots())
+        call = self._ledger.next_call(self._epoch, 0 if self._stopping else self._free_slots())
         try:
             reply = self._scheduler.next(self._node, call.epoch, call.reports, call.want, call.request_id)
         except StaleNode:
@@ -282,6 +303,11 @@ class Drain:
         for job in {transfer.job for transfer in verdicts.accepted}:
             if job.id in reply.finished:
                 self._close_if_complete(job)
+
+    def _tell_last(self) -> None:
+        """What was kept back for a call that will not come."""
+        if self._ledger.has_news and self._known():
+            self._next()
 
     def _accept(self, transfer: Transfer) -> None:
         if transfer.ending is None or transfer.ending.crc is None:
@@ -315,7 +341,11 @@ class Drain:
 
     def _start_all(self, assignments: Sequence[Assignment], *, pushed: bool = False) -> None:
         for assignment in assignments:
-            self._start(assignment, pushed=pushed)
+            if assignment.follows and any(each.lease == assignment.follows for each in self._running.values()):
+                with self._lock:
+                    self._followers[assignment.follows] = assignment
+            else:
+                self._start(assignment, pushed=pushed)
 
     def _start(self, assignment: Assignment, *, pushed: bool = False) -> None:
         self._busy_at = time.monotonic()
@@ -331,12 +361,16 @@ class Drain:
         job = self._book.get(assignment.job)
         transfer = Transfer(assignment, job, pushed=pushed) if job is not None and job.prepared else None
         if job is None or transfer is None or self._stopping or not job.begin(transfer):
-            self._ledger.refuse(assignment.lease, "not wanted here")
+            self._refuse(assignment, "not wanted here")
             return
         with self._lock:
             self._running[key] = transfer
         self._mover.expect(transfer)
         self._movers.submit(lambda: self._carry(transfer))
+
+    def _refuse(self, assignment: Assignment, why: str) -> None:
+        self._ledger.refuse(assignment.lease, why)
+        self._tell_at = 0.0  # its slots are free
 
     def _carry(self, transfer: Transfer) -> None:
         """In a mover's thread."""

@@ -48,6 +48,11 @@ class Ledger:
         return self.call is not None or bool(self._reports)
 
     @property
+    def is_awaited(self) -> bool:
+        """Whether news is of something that has waited already: a call without an answer, or an unknown digest."""
+        return self.call is not None or bool(self._unsettled)
+
+    @property
     def empty(self) -> bool:
         return not (self.has_news or self._unsettled)
 

@@ -1,8 +1,9 @@
 """What an assignment costs the scheduler's Redis: python -m tests.bench.scheduler
 
 Real functions in a real server. Nodes hold a random half of a job; clients end one node's transfers and take its next
-ones, call after call, with no bytes behind them. Printed beside the rate of a script that does nothing, over the same
-connections in the same run, since both depend on the machine; the server's time counts when it has to wait for a core.
+ones, call after call, with no bytes behind them. Who asks for one may be given two (lib/followers.lua). Printed beside
+the rate of a script that does nothing, over the same connections in the same run, since both depend on the machine; the
+server's time counts when it has to wait for a core.
 """
 
 from __future__ import annotations
@@ -36,9 +37,11 @@ NOW = 1_800_000_000_000
 
 @dataclass(frozen=True)
 class Figures:
-    """us: of the server, for one assignment. attempts: pairs of nodes looked at for one assignment."""
+    """us: of the server, for one assignment. a_call: assignments given in a call. attempts: pairs of nodes looked at
+    for one assignment."""
 
     assigned: int
+    a_call: float
     seconds: float
     us: float
     attempts: float
@@ -179,14 +182,16 @@ def measure(client: redis.Redis, port: int, clients: int, nodes: int, shards: in
     after = fleet.scheduler.overview()
     assigned = after["assigned"] - before["assigned"]
     attempts = (after["attempts"] - before["attempts"]) / assigned
-    return Figures(assigned, seconds, (server_us(client) - us) / assigned, attempts, fleet.memory_mb)
+    return Figures(assigned, assigned / calls, seconds, (server_us(client) - us) / assigned, attempts, fleet.memory_mb)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.scheduler", description=__doc__)
     parser.add_argument("--nodes", type=int, nargs="+", default=[16, 100, 1000, 10_000])
     parser.add_argument("--shards", type=int, default=1000)
-    parser.add_argument("--slots", type=int, nargs="+", default=[1, 4], help="transfers that a node ends in one call")
+    parser.add_argument(
+        "--slots", type=int, nargs="+", default=[1, 4], help="transfers that a node asks for in one call"
+    )
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--calls", type=int, default=10_000)
     args = parser.parse_args()
@@ -201,15 +206,17 @@ def main() -> None:
             f"a script that does nothing: {bare:,.0f} calls/s over {args.clients} connections, round trip {trip:.0f} us"
         )
         print(f"{args.shards} shards, half of them held everywhere; {args.calls} calls of next each")
-        print(" nodes  a call  us/assignment  of a bare trip  assignments/s  of bare  attempts  memory MB")
+        print(" nodes   asked  given  us/assignment  of a bare trip  assignments/s  of bare  attempts  memory MB")
     for slots in args.slots:
         for nodes in args.nodes:
-            calls = min(args.calls, nodes * args.shards // (4 * slots))  # half of what is needed: no job's end
+            calls = min(
+                args.calls, nodes * args.shards // (8 * slots)
+            )  # half of what is needed, if all are given two: no job's end
             with server() as (client, port):
                 f = measure(client, port, args.clients, nodes, args.shards, slots, calls)
             print(
-                f"{nodes:6}  {slots:6}  {f.us:13.1f}  {f.us / trip:14.2f}  {f.rate:13,.0f}  {f.rate / bare:7.2f}"
-                f"  {f.attempts:8.2f}  {f.memory_mb:9.1f}",
+                f"{nodes:6}  {slots:6}  {f.a_call:5.2f}  {f.us:13.1f}  {f.us / trip:14.2f}  {f.rate:13,.0f}"
+                f"  {f.rate / bare:7.2f}  {f.attempts:8.2f}  {f.memory_mb:9.1f}",
                 flush=True,
             )
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 RETRY_UNSETTLED_MS = 50.0
 RETRY_IDLE_MS = 1000.0
 FORWARD_POLL_MS = 20.0
+TOLD_WITHIN_MS = 2000.0  # how long news may wait for what follows
 REFUSED_MS = 1.0  # how long it takes to be told that a source does not answer or has no such shard
 
 
@@ -65,6 +66,7 @@ class Agent:
         self.epoch = 0
         self.flows: dict[str, Flow | None] = {}  # lease -> its flow, None until the connection stands
         self.leases: dict[str, Assignment] = {}
+        self.followers: dict[str, Assignment] = {}  # what begins when the transfer with this lease is over
         self.ending: set[str] = set()  # leases whose slots are given back already
         self.reports: list[Report] = []
         self.settling: dict[str, Assignment] = {}  # reported, and the shard's digest is not known yet
@@ -94,6 +96,7 @@ class Agent:
         self.alive, self.frozen, self.calling, self.parked = True, False, False, False
         self.flows, self.leases, self.reports, self.settling = {}, {}, [], {}
         self.ending.clear()
+        self.followers.clear()
         self.good.clear()
         for copy in self.copies.values():
             copy.announced = False
@@ -224,6 +227,7 @@ class Agent:
         """Drop a transfer without reporting it."""
         self.leases.pop(lease, None)
         self.ending.discard(lease)
+        self._drop_follower(lease)
         flow = self.flows.pop(lease, None)
         if flow is not None:
             assignment, copy = flow.assignment, self.copies.get(flow.assignment.job)
@@ -262,7 +266,8 @@ class Agent:
         if self.calling:
             self.ask_again = True
             return
-        room = self.spec.download_slots + self.spec.gcs_slots - len(self.leases.keys() - self.ending)
+        slotless = self.ending | {each.lease for each in self.followers.values()}
+        room = self.spec.download_slots + self.spec.gcs_slots - len(self.leases.keys() - slotless)
         if not self.alive or not self.epoch or not (self.reports or room > 0):
             return
         if not any(copy.announced for copy in self.copies.values()):
@@ -344,11 +349,17 @@ class Agent:
             self.leases[assignment.lease] = assignment
             self.flows[assignment.lease] = None
             self.world.assigned(self, assignment)
-            connect = self.world.options.connect_ms
-            if connect:
-                self._later(connect, self._connect, assignment)
+            if assignment.follows in self.leases:
+                self.followers[assignment.follows] = assignment
             else:
-                self._connect(assignment)
+                self._start(assignment)
+
+    def _start(self, assignment: Assignment) -> None:
+        connect = self.world.options.connect_ms
+        if connect:
+            self._later(connect, self._connect, assignment)
+        else:
+            self._connect(assignment)
 
     def unfinished(self) -> list[Copy]:
         return [copy for copy in self.copies.values() if copy.finished is None]
@@ -372,7 +383,7 @@ class Agent:
     def _look_ahead(self, lease: str) -> None:
         """Say that a transfer is nearly over when it is, and ask for the next one."""
         flow = self.flows.get(lease)
-        if flow is None:
+        if flow is None or lease in self.followers:
             return
         ahead = self.world.options.ahead_ms
         left = self.world.network.left_ms(flow)
@@ -419,7 +430,24 @@ class Agent:
             if assignment.digest is None:
                 self.settling[assignment.lease] = assignment
             self.reports.append(Report(assignment.lease, "ok", digest, int(flow.done), took))
+            follower = self.followers.pop(assignment.lease, None)
+            if follower is not None and follower.lease in self.leases:
+                self._start(follower)
+                self._later(TOLD_WITHIN_MS, self._tell, self.asks)
+                return  # both are told at once
+        self._drop_follower(assignment.lease)
         self.ask()
+
+    def _tell(self, asks: int) -> None:
+        """News has waited for long, if nobody called since."""
+        if self.reports and self.asks == asks:
+            self.ask()
+
+    def _drop_follower(self, lease: str) -> None:
+        follower = self.followers.pop(lease, None)
+        if follower is not None and follower.lease in self.leases:
+            self.stop(follower.lease)
+            self.reports.append(Report(follower.lease, "cancelled"))
 
     def _failed(self, assignment: Assignment, why: str, done: float) -> None:
         if assignment.lease not in self.leases:
@@ -431,6 +459,7 @@ class Agent:
         if copy is not None and not assignment.confirm:
             copy.partial[assignment.shard] = min(SHARD_SIZE, copy.partial.get(assignment.shard, 0.0) + done)
         self.reports.append(Report(assignment.lease, "failed", None, int(done), 0, why))
+        self._drop_follower(assignment.lease)
         self.ask()
 
     def _complete(self, copy: Copy) -> None:

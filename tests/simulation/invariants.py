@@ -36,8 +36,8 @@ def count_columns(rows: Iterable[int], width: int) -> list[int]:
 
 
 def slots(nodes: Sequence[NodeView], leases: Sequence[LeaseView]) -> list[str]:
-    """Every slot taken has its lease, every lease that is not nearly over its slots, and none beyond the limit."""
-    leases = [lease for lease in leases if not lease.ending]
+    """Every slot taken has its lease, every lease its slots unless it is nearly over or follows, and none too many."""
+    leases = [lease for lease in leases if not lease.ending and not lease.follows]
     up = Counter(lease.source for lease in leases if lease.source != GCS)
     down = Counter(lease.node for lease in leases if lease.source != GCS)
     gcs = Counter(lease.node for lease in leases if lease.source == GCS)

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 import redis as redis_py
 
+from tests.scheduler.followed import one_copy_is_plenty
 from tests.simulation.report import Figures, figures, text
 from tests.simulation.scenarios import SCENARIOS, make
 from tests.simulation.world import World
@@ -53,6 +54,20 @@ def test_an_even_fleet_ends_with_every_invariant_true_after_every_event(
 def test_whatever_goes_wrong_every_live_node_completes(redis: redis_py.Redis, name: str, seed: int) -> None:
     result = play(redis, name, seed, 0.3)
     assert result.sound, text(result)
+
+
+@pytest.mark.parametrize("name", TROUBLES)
+def test_nor_where_transfers_follow_each_other(redis: redis_py.Redis, name: str) -> None:
+    with one_copy_is_plenty():
+        result = play(redis, name, 5, 0.3)
+    assert result.sound, text(result)
+
+
+def test_transfers_that_follow_each_other_end_with_every_invariant_true(redis: redis_py.Redis) -> None:
+    with one_copy_is_plenty():
+        result = play(redis, "even", 1, 0.04, check_ms=0)
+    assert result.sound, text(result)
+    assert result.calls["next"] < 0.9 * result.assignments
 
 
 def test_every_scenario_can_be_made_at_every_scale() -> None:

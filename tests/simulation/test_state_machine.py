@@ -14,6 +14,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.scheduler.followed import one_copy_is_plenty
 from tests.simulation.model import NodeSpec
 from tests.simulation.small_fleet import Member, SmallFleet
 
@@ -32,9 +33,13 @@ class SchedulerMachine(RuleBasedStateMachine):
         topology=st.sampled_from(["mesh", "pipeline"]),
         shards=st.integers(1, 9),
         gcs_slots=st.integers(1, 3),
+        whole=st.booleans(),
         seed=st.integers(0, 1 << 16),
     )
-    def begin(self, slots: int, topology: str, shards: int, gcs_slots: int, zones: bool, seed: int) -> None:
+    def begin(
+        self, slots: int, topology: str, shards: int, gcs_slots: int, zones: bool, whole: bool, seed: int
+    ) -> None:
+        """whole: one node has everything on its disk."""
         self.client.flushdb()
         self.fleet = SmallFleet(self.client, seed)
         self.neighbour = SmallFleet(self.client, seed, cell="neighbour")
@@ -44,7 +49,10 @@ class SchedulerMachine(RuleBasedStateMachine):
         for name in NAMES[:2]:
             self.fleet.register(self.fleet.members[name])
         own_zone = zones and topology == "mesh"
-        self.fleet.create(shards, NAMES[:4], topology=topology, gcs_slots=gcs_slots, own_zone=own_zone)
+        job = self.fleet.create(shards, NAMES[:4], topology=topology, gcs_slots=gcs_slots, own_zone=own_zone)
+        if whole:
+            digest = self.fleet.jobs[job].digest
+            self.fleet.members["a"].disk[job] = {shard: digest(shard) for shard in range(shards)}
         for name in NAMES[:2]:
             self.neighbour.register(self.neighbour.add(NodeSpec(name)))
         self.neighbour.create(40, NAMES[:2])
@@ -150,12 +158,12 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.fleet.drive_to_the_end()
 
 
-def test_whatever_the_order_of_events_no_slot_is_lost_and_every_live_node_completes(redis: redis_py.Redis) -> None:
-    machine = type("Machine", (SchedulerMachine,), {"client": redis})
+def run_machine(client: redis_py.Redis, examples: int) -> None:
+    machine = type("Machine", (SchedulerMachine,), {"client": client})
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=40,
+            max_examples=examples,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),
@@ -163,3 +171,12 @@ def test_whatever_the_order_of_events_no_slot_is_lost_and_every_live_node_comple
             print_blob=False,
         ),
     )
+
+
+def test_whatever_the_order_of_events_no_slot_is_lost_and_every_live_node_completes(redis: redis_py.Redis) -> None:
+    run_machine(redis, 40)
+
+
+def test_nor_where_transfers_follow_each_other(redis: redis_py.Redis) -> None:
+    with one_copy_is_plenty():
+        run_machine(redis, 40)

@@ -50,7 +50,8 @@ class ActiveTransferSerializer(serializers.Serializer[Any]):
     source: Any = serializers.CharField(allow_null=True, help_text="null is the bucket")
     bytes = serializers.IntegerField(help_text="that have arrived")
     started = serializers.IntegerField(help_text="ms since 1970, by the scheduler's clock")
-    expires = serializers.IntegerField(help_text="the same; when it ends unless more bytes arrive")
+    expires = serializers.IntegerField(help_text="the same; when it ends unless more bytes arrive, if it has begun")
+    follows = serializers.CharField(help_text="the lease of another from its source; it begins when that is over")
 
 
 class ActiveTransfers(APIView):

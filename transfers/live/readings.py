@@ -24,8 +24,9 @@ class Readings:
 
     @cached_property
     def leases(self) -> dict[str, list[LeaseView]]:
-        """Of each job that has any."""
+        """Of each job that has any, what moves: not what only begins when another is over."""
         found: dict[str, list[LeaseView]] = defaultdict(list)
         for lease in self.scheduler.leases():
-            found[lease.job].append(lease)
+            if not lease.follows:
+                found[lease.job].append(lease)
         return dict(found)

@@ -61,4 +61,5 @@ def assignment(raw: dict[str, Any]) -> Assignment:
         expires=int(raw["expires"]),
         cut_through=bool(raw.get("cut_through")),
         confirm=bool(raw.get("confirm")),
+        follows=raw.get("follows", ""),
     )

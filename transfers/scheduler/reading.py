@@ -44,10 +44,12 @@ def _events(cursor: str, fields: dict[str, str]) -> Iterator[Event]:
 
 
 def _leases(index: str, takes: str) -> Iterator[tuple[str, str, str, LeaseView]]:
-    """A node's transfers: index of receiver, of source, "1" if nearly over, all."""
+    """A node's transfers: index of receiver, of source, whether it is nearly over or follows another, all."""
     for line in filter(None, takes.split("\n")):
         lease, job, shard, source, started, expires, moved, _, ending = line.split("\t")
-        view = LeaseView(lease, job, int(shard), "", "", int(started), int(expires), _number(moved), ending == "1")
+        follows = "" if ending == "1" else ending
+        when = (int(started), int(expires))
+        view = LeaseView(lease, job, int(shard), "", "", *when, _number(moved), ending == "1", follows)
         yield index, source, ending, view
 
 

@@ -33,6 +33,7 @@ PARTS = (
     "holdings",
     "rates",
     "parking",
+    "followers",
     "leases",
     "choose",
     "match",

@@ -132,7 +132,8 @@ class Assignment:
 
     source: node name, or GCS ("" means the bucket). address, ticket: of the source, None for GCS.
     digest: what the bytes must have; None when nobody knows yet. cut_through: the source may still be receiving it.
-    confirm: a suspect shard that is to be read from the bucket again even if it is here.
+    confirm: a suspect shard that is to be read from the bucket again even if it is here. follows: the lease of
+    another from this source: it is to begin when that one has brought its shard, and not at all if it does not.
     """
 
     lease: str
@@ -145,6 +146,7 @@ class Assignment:
     expires: int
     cut_through: bool = False
     confirm: bool = False
+    follows: str = ""
 
 
 @dataclass(frozen=True)
@@ -246,7 +248,8 @@ class JobNodeView:
 
 @dataclass(frozen=True)
 class LeaseView:
-    """ending: its receiver said that it is nearly over, so it takes no slot any more."""
+    """ending: its receiver said that it is nearly over, so it takes no slot any more. follows: the lease
+    of another from its source that comes first; it takes none yet, and does not expire."""
 
     lease: str
     job: str
@@ -257,6 +260,7 @@ class LeaseView:
     expires: int
     bytes: int
     ending: bool = False
+    follows: str = ""
 
 
 @dataclass(frozen=True)

@@ -33,14 +33,14 @@ for _, i in ipairs(due) do
   local n = N[i]
   n._due = 0
   for _, id in ipairs(ids_of(n._takes)) do
-    local l = load_lease(id)
-    local expires = tonumber(l._expires)
-    if expires <= NOW then
+    local l = load_lease(id) -- gone, if another that expired took it along
+    local expires = l and (not l.ending or l.ending == true) and tonumber(l._expires)
+    if expires and expires <= NOW then
       fail_lease(id, 'expired', 'stalled', l.bytes, 0, true)
       expired = expired + 1
       touched[l._job] = true
       if l._src ~= '' then sources[l._src] = true end
-    elseif n._due == 0 or n._due > expires then
+    elseif expires and (n._due == 0 or n._due > expires) then
       n._due = expires
     end
   end

@@ -8,20 +8,24 @@ local RAREST, RAREST_LAST = 16, '15' -- shards of the job looked at from the rar
 local SAMPLE = 4        -- when none of those will do: so many are compared
 local FEW = 3           -- copies, those under way among them, up to which another shard is looked for instead
 local NEAR, ONE = 1.2, 1 -- a shard with so many times the copies of the next rarest, and one more, is rare enough
+local PLENTY, PLENTY_SHARE = 64, 4 -- no shard is rare once the rarest has so many copies, and one of so many nodes has it
 local ABROAD = 8        -- shards looked for in other zones, when none of the rarest is to be had there
 local REFRESHED_EVERY = 64 -- calls after which the rarest are read again; a new shard's first copy has them read at once
 
 local byte_of = ('').byte -- while a library is loaded there is no `string` by name
 
--- The job's rarest shards, rarest first. Those that share a byte of a bitmap are looked at together, since shards that came in
--- one after the other, as the rarest mostly did, share a few bytes, and most of these are zero. So there are lists by rank
---   shards, values, twice  the shard; its value in its byte (bits.lua), and twice that
+-- The job's rarest shards, rarest first, and of them those that are rare: of whose copies each second node could have one, and none
+-- when all have copies in plenty. Where those are many, each source would have to be asked, and it would matter little. Those that
+-- share a byte of a bitmap are looked at together, since shards that came in one after the other, as the rarest mostly did,
+-- share a few bytes, and most of these are zero. So there are lists by rank
+--   shards                 the shard
+--   values, twice          of those that are rare: its value in its byte (bits.lua), and twice that
 --   following              the rank of the next shard with the same byte
 -- and lists by byte, in the order of the rarest shard of each
 --   places, first          where in a bitmap it is; the rank of that shard
 --   enough                 copies with which a shard of an earlier byte is rare enough
 -- and a bitmap
---   holders                nodes that held one of them
+--   holders                nodes that held one of those that are rare
 -- Used again when they are read anew; readings: how often that was.
 function rarest_of(j)
   local list = j.rarest
@@ -34,14 +38,24 @@ function rarest_of(j)
   local found, keys = call('ZRANGE', j.rarity, '0', RAREST_LAST, 'WITHSCORES'), {}
   local shards, values, twice, following, all, coming = list.shards, list.values, list.twice, list.following, j.copies, j.coming
   local places, first, enough, bytes = list.places, list.first, list.enough, 0
+  local all_matter = any_slow() -- what slow nodes take long to pass on is rare for longer
+  local room = all_matter and math.huge or math.max(PLENTY, j.nodes / 2) -- for copies of shards that are rare
   local last, since = list.last, list.readings * RAREST -- last: by place, since + the highest rank with that byte in this reading
   for rank = 1, RAREST do
     local s = found[2 * rank - 1]
     s = s and s + 0
     shards[rank], following[rank] = s, nil
+    local count = s and found[2 * rank] + 0
     if s then
-      local count, at, value = found[2 * rank] + 0, (s - s % 8) / 8 + 1, BIT[s % 8]
-      all[s], values[rank], twice[rank], keys[rank] = with_tie(s, count), value, 2 * value, j.hold[s]
+      all[s] = with_tie(s, count)
+      if rank == 1 and not all_matter then
+        room = count >= PLENTY and count * PLENTY_SHARE >= j.nodes and 0 or math.max(room, count)
+      end
+      room = room - count
+    end
+    if s and room >= 0 then
+      local at, value = (s - s % 8) / 8 + 1, BIT[s % 8]
+      values[rank], twice[rank], keys[rank] = value, 2 * value, j.hold[s]
       local before = last[at]
       if before and before > since then
         following[before - since] = rank

@@ -12,7 +12,7 @@ local WRITTEN_AT_ONCE = 1000
 
 -- M.unlisted: nodes whose bit in `up` is to be written, some of them more than once, and M.unlisted_count
 
-function write_up()
+local function write_up()
   local unlisted, count, last = M.unlisted, M.unlisted_count, 0
   for k = 1, count do
     local i = unlisted[k]

@@ -1,5 +1,5 @@
--- leases: a transfer's life. `grant` takes the slots, `release` frees them, and nothing else does; `nearly_over` frees them
--- a moment before the end, so that the next transfer can be made ready.
+-- leases: a transfer's life. `grant` takes the slots, `release` frees them or hands them on (lib/followers.lua), and nothing else
+-- does but `nearly_over`, a moment before the end, so that the next transfer can be made ready.
 --
 -- A transfer is kept with its receiver (lib/underway.lua). j:<job>:ups, j:<job>:downs  hash node -> transfers of this job, for
 -- jobs that limit them. j:<job>:reading  hash shard -> reads from the bucket under way
@@ -48,7 +48,7 @@ local function new_lease_id(dst)
 end
 
 -- See to it that the reaper looks at this node's transfers by `when`.
-function look_by(n, when)
+local function look_by(n, when)
   if n._due == 0 or n._due > when then
     call('ZADD', P .. 'due', 'LT', when, n._index)
     n._due = when
@@ -115,12 +115,13 @@ function assignment_of(j, l)
   local src = N[l._src]
   local good_until, signature = ticket(src, j.id, l._text, N[l._dst]._name)
   return '{"lease":"' .. l._id .. j.json .. l._text .. ',"expires":' .. l._expires .. digest .. crc .. src._place_json
-    .. good_until .. '.' .. signature .. (l.how == 'cut_through' and '","cut_through":true}' or '"}')
+    .. good_until .. '.' .. signature .. (l.how == 'cut_through' and '","cut_through":true}' or l.ending and l.ending ~= true and '","follows":"' .. l.ending .. '"}' or '"}')
 end
 
 -- Lease shard s of job j to node i from node src ('' is the bucket). Gives the assignment as JSON, and the lease's id.
 -- how: cut_through (the source may still be receiving it), confirm (a suspect shard), trial (src is normal, i was slow)
-function grant(j, i, s, src, how)
+-- first: id of the transfer from src whose slots it takes when that is over (lib/followers.lua)
+function grant(j, i, s, src, how, first)
   local n = N[i]
   local l = new_lease(new_lease_id(i), j.id, s, TEXTS[s] or text_of(s), i, src, NOW_TEXT, later(j.lease_ms))
   if how ~= '' then l.how = how end -- a field more makes the record twice as large
@@ -128,7 +129,7 @@ function grant(j, i, s, src, how)
   takes[#takes + 1] = l
   takes_changed(n)
   if n._due == 0 or n._due > NOW + j.lease_ms then look_by(n, NOW + j.lease_ms) end
-  take_slots(j, l, n)
+  if first then l.ending = first else take_slots(j, l, n) end
   local counted = j.tally or tally_of(j)
   counted.moving, counted.assigned = counted.moving + 1, counted.assigned + 1
   j.coming[s] = (j.coming[s] or 0) + 1
@@ -164,20 +165,21 @@ end
 function load_lease(id) return lease_of(id:match('%.(%d+)$'), id) end
 
 -- The receiver says that the transfer is nearly over: both slots are free for the next one from now on.
--- Gives whether they were taken until now. A node has no more such transfers than slots.
+-- Gives whether they are free now. A node has no more such transfers than slots.
 function nearly_over(l)
   local j, n = load_job(l._job), N[l._dst]
   local ending = 0
   for _, other in ipairs(n._takes) do
-    ending = ending + (other.ending and 1 or 0)
+    ending = ending + (other.ending == true and 1 or 0)
   end
   if l.ending or ending >= n._down_max + n._gcs_max then
     return false
   end
-  l.ending = true
   takes_changed(n)
-  free_slots(j, l, n)
-  return true
+  local handed = hand_on(j, l, n)
+  l.ending = true
+  if not handed then free_slots(j, l, n) end
+  return not handed
 end
 
 -- Take an assignment out of its receiver's inbox, if it still lies there: the receiver goes on waiting for one.
@@ -197,7 +199,7 @@ function release(l, brought)
   local takes = dst._takes
   take_out(takes, l)
   takes_changed(dst)
-  if not l.ending then
+  if not l.ending and not (#takes > 0 and hand_on(j, l, dst)) then
     free_slots(j, l, dst)
   end
   if j.own_zone == 1 then came_into_zone(j, l._dst, l._shard) end
@@ -245,11 +247,15 @@ local function avoid_for(j, l, kind)
   return (forwarder or mishap) and AVOID_BRIEFLY_MS or AVOID_MS
 end
 
--- Release a lease that did not bring its shard, and tell the record and, with `tell`, its receiver.
+-- Release a lease that did not bring its shard, and what was to follow it, and tell the record and, with `tell`, its receiver.
 function fail_lease(id, kind, why, bytes, ms, tell, first)
   local l = load_lease(id)
   if not l then
     return nil
+  end
+  local follower = follower_of(l, N[l._dst])
+  if follower then
+    fail_lease(follower._id, 'failed', 'moved', follower.bytes, 0, true)
   end
   release(l, false)
   local j = load_job(l._job)

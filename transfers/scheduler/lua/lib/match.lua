@@ -295,7 +295,7 @@ local function read_bucket(j, i, want, given, relaxed)
   return count
 end
 
--- Up to `want` transfers for node i. The bucket comes first, so that new shards come in without a gap, and goes to
+-- Up to `want` transfers for node i, and what follows them. The bucket comes first, so that new shards come in without a gap, and goes to
 -- whoever has least; but for peers-first, where it comes last.
 function feed_mesh(j, i, want, given, relaxed)
   local n = N[i]
@@ -310,8 +310,15 @@ function feed_mesh(j, i, want, given, relaxed)
     if not s then
       break
     end
-    give(given, i, grant(j, i, s, src, how))
+    local assignment, id = grant(j, i, s, src, how)
+    give(given, i, assignment, id)
     count, room = count + 1, room - 1
+    if given and how == '' and may_follow(j, i, s) then
+      local second = common_shard(j, src, i)
+      if second and may_follow(j, i, second) then
+        give(given, i, grant(j, i, second, src, '', id))
+      end
+    end
   end
   if j.policy == 'peers-first' then
     count = count + read_bucket(j, i, want - count, given, relaxed)

@@ -79,8 +79,8 @@ end
 function learn_early(j, l)
   local pace = l._src == '' and j.gcs_pace or j.pace
   local usual = pace > 0 and j.shard_size / pace or 0
-  local took = NOW - l._started
-  if usual == 0 or l.judged or took < LEAST_MS or took < LATE * usual then
+  local took = NOW - (l.turn or l._started)
+  if usual == 0 or l.judged or l.ending and l.ending ~= true or took < LEAST_MS or took < LATE * usual then
     return
   end
   if l.bytes < SLOW * pace * took then

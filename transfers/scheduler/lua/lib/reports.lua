@@ -137,8 +137,9 @@ end
 
 -- Who can serve somebody now because of what became of lease l.
 local function set_free(l, out)
+  local uploaders = out.uploaders
   if l._src ~= '' then
-    out.uploaders[#out.uploaders + 1] = l._src
+    if uploaders[#uploaders] ~= l._src then uploaders[#uploaders + 1] = l._src end
   else
     set_lost(l._job, out) -- a slot of the bucket is free
   end

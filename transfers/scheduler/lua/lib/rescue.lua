@@ -9,7 +9,7 @@ local WASTED = 1 / 100 -- of the payload: bytes that may be read from the bucket
 -- Whether the rest of the transfer would take longer, at the rate that it had, than the whole shard usually does.
 local function is_behind(j, l)
   local pace = l._src == '' and j.gcs_pace or j.pace
-  local took, size = NOW - l._started, bytes_of(j, l._shard)
+  local took, size = NOW - (l.turn or l._started), bytes_of(j, l._shard)
   if pace == 0 or took * pace < WAITED * size then
     return false
   end
@@ -27,7 +27,7 @@ local function better_source(j, l)
 end
 
 local function break_off(l)
-  fail_lease(l._id, 'failed', 'late', l.bytes, NOW - l._started, false)
+  fail_lease(l._id, 'failed', 'late', l.bytes, NOW - (l.turn or l._started), false)
 end
 
 -- Break l off if that helps. Gives whether it did; the receiver has to be told.

@@ -23,7 +23,7 @@ function attempt(j)
 end
 
 -- Write what memory `of` has counted.
-function write_tallies(of)
+local function write_tallies(of)
   for k, j in ipairs(of.tallied) do
     if call('HEXISTS', j.key, 'state') == 1 then
       for field, by in pairs(j.tally) do

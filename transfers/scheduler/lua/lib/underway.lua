@@ -4,15 +4,18 @@
 --           told (lib/answer.lua); <i>s: leases of what others read from it, told late (lib/idle.lua)
 
 -- A transfer: id ("<number>.<receiver's index>"), job, shard, dst, src ('' is the bucket); as text for all that is written
--- of it: text (the shard), started, expires. Where they are not usual also: bytes that came so far, how, and ending: its
--- receiver said that it is nearly over, which freed both slots. judged: learnt from before its end (lib/rates.lua), not written.
+-- of it: text (the shard), started, expires. Where they are not usual also: bytes that came so far, how, and ending: true when its
+-- receiver said that it is nearly over, which freed both slots; the id of another if it has none before that is over
+-- (lib/followers.lua). turn: when it came to them, as text, written in place of `started`. judged: learnt from before its end
+-- (lib/rates.lua), not written
 -- places: id job shard text dst src started expires
 local LEASE = { __index = { bytes = 0, how = '' } }
 
 -- A line of text, and what is to stand behind it. So many pieces, because each text that is made has to be collected.
 local function pack_lease(l, behind, request, mark, given)
-  return l._id .. '\t' .. l._job .. '\t' .. l._text .. '\t' .. l._src .. '\t' .. l._started .. '\t' .. l._expires .. '\t'
-    .. (l.bytes == 0 and '0' or l.bytes) .. '\t' .. l.how .. '\t' .. (l.ending and '1' or '') .. behind .. request .. mark .. given
+  local ending = l.ending == true and '1' or l.ending or ''
+  return l._id .. '\t' .. l._job .. '\t' .. l._text .. '\t' .. l._src .. '\t' .. (l.turn or l._started) .. '\t' .. l._expires .. '\t'
+    .. (l.bytes == 0 and '0' or l.bytes) .. '\t' .. l.how .. '\t' .. ending .. behind .. request .. mark .. given
 end
 
 local packed_rows = {}
@@ -33,12 +36,13 @@ local function pack_takes(n)
   return table.concat(packed_rows, '', 1, count)
 end
 
-local spare -- a record that is used again: one less to be collected
+local spares, spare_count = {}, 0 -- records that are used again: so many less to be collected
+local SPARES = 4
 
 function new_lease(id, job, shard, text, dst, src, started, expires)
-  local l = spare
-  if l then
-    spare = nil
+  if spare_count > 0 then
+    local l = spares[spare_count]
+    spare_count = spare_count - 1
     l._id, l._job, l._shard, l._text, l._dst, l._src, l._started, l._expires = id, job, shard, text, dst, src, started, expires
     return l
   end
@@ -51,7 +55,11 @@ function use_again(l)
   if l.how ~= '' then l.how = nil end
   if l.ending then l.ending = nil end
   if l.judged then l.judged = nil end
-  spare = l
+  if l.turn then l.turn = nil end
+  if spare_count < SPARES then
+    spare_count = spare_count + 1
+    spares[spare_count] = l
+  end
 end
 
 local PACKED_LEASE = '([^\t\n]*)' .. ('\t([^\t\n]*)'):rep(8)
@@ -62,7 +70,7 @@ local function unpack_takes(n, text)
     local l = new_lease(id, job, tonumber(shard), shard, n._index, src, started, expires)
     if bytes ~= '0' then l.bytes = tonumber(bytes) end
     if how ~= '' then l.how = how end
-    if ending ~= '' then l.ending = true end
+    if ending ~= '' then l.ending = ending == '1' or ending end
     n._takes[#n._takes + 1] = l
     if not l.ending then
       if src == '' then n._gcs = n._gcs + 1 else n._down = n._down + 1 end
