@@ -116,7 +116,7 @@ do
   local PACED_EVERY = 512 -- calls
   local set_pace
   do
-    local SMALL, AMPLE = 8, 36   -- MB: of so much the processor's own memory holds a good part; so much the server has to spare
+    local SMALL, AMPLE = 8, 30   -- MB: of so much the processor's own memory holds a good part; so much the server has to spare
     local USUAL, LEAST = 125, 16 -- percent
 
     -- How much Lua's collector goes through for what is allocated. What is remembered of thousands of nodes is no garbage, and to
