@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import statistics
@@ -161,7 +162,7 @@ class Ours:
         self.fleet.api("POST", f"jobs/{job}/purge/")
         live = [name for name in self.names if name in self.fleet.group.processes]
         folders = [self.fleet.data_dir(name) for name in live]
-        wait_until(lambda: not any(list((f / topology).rglob("*.bin")) for f in folders), 60, "the purge")
+        wait_until(lambda: not any(_has_payload(f / topology) for f in folders), 60, "the purge")
 
     def _restart_lost(self) -> None:
         """Start again what a fault of the last run ended."""
@@ -210,6 +211,11 @@ def handovers(log: Path, job: str) -> list[Mapping[str, str]]:
     """The lines of an agent's log that sum up its hand-overs of a job."""
     lines = [line for line in log.read_text(errors="replace").splitlines() if "job handovers" in line and job in line]
     return [match.groupdict() for line in lines if (match := HANDOVERS.search(line))]
+
+
+def _has_payload(folder: Path) -> bool:
+    """Whether any of the payload's files is there; `os.walk` does not mind folders that are being deleted."""
+    return any(name.endswith(".bin") for _, _, names in os.walk(folder) for name in names)
 
 
 def sha256(path: Path) -> str:
