@@ -209,9 +209,8 @@ def main() -> None:
         print(" nodes   asked  given  us/assignment  of a bare trip  assignments/s  of bare  attempts  memory MB")
     for slots in args.slots:
         for nodes in args.nodes:
-            calls = min(
-                args.calls, nodes * args.shards // (8 * slots)
-            )  # half of what is needed, if all are given two: no job's end
+            # half of what is needed, if all are given two: no job's end
+            calls = min(args.calls, nodes * args.shards // (8 * slots))
             with server() as (client, port):
                 f = measure(client, port, args.clients, nodes, args.shards, slots, calls)
             print(

@@ -295,8 +295,8 @@ local function read_bucket(j, i, want, given, relaxed)
   return count
 end
 
--- Up to `want` transfers for node i, and what follows them. The bucket comes first, so that new shards come in without a gap, and goes to
--- whoever has least; but for peers-first, where it comes last.
+-- Up to `want` transfers for node i, and what follows them. The bucket comes first, so that new shards come in without a
+-- gap, and goes to whoever has least; but for peers-first, where it comes last.
 function feed_mesh(j, i, want, given, relaxed)
   local n = N[i]
   local count = 0
